@@ -44,8 +44,6 @@ _CANARY_SHARE = 2 / 5
 _DAYS_KEPT = 8 / 30.4
 # An old version of a deleted object is kept for a day longer than the object.
 _VERSIONS = 9 / 8
-# Share of the bytes between two nodes that are in different zones.
-_CROSS_ZONE_SHARE = 2 / 3
 # Share of the messages' rate that brokers are used to, so that one may fail.
 _BROKER_UTILIZATION = 0.6
 _ALARM, _COMPOSITE = "AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"
@@ -109,13 +107,13 @@ class _Count:
             ("WAF", self._waf, "managed groups; requests; `balancer_acl`"),
             ("ALB", self._balancer, "bytes uploaded"),
             ("Traffic between zones", self._zones, "messages from and to nodes in other zones"),
-            ("MSK", self._kafka, "`kafka` brokers, disks, retention"),
+            ("MSK", self._kafka, "`kafka` brokers, disks; with `kafka.existing` not counted"),
             ("RDS", self._database, "`database.instance`"),
             ("ElastiCache", self._cache, "`cache.node`, `gcs_fault_tolerance`"),
             ("NAT gateways", self._nat, "`nat_gateways`"),
             ("VPC endpoints", self._endpoints, "`interface_endpoints`"),
             ("CloudWatch", self._watch, "access log; `log_days`; alarms"),
-            ("CloudWatch: Container Insights", self._insights, "tasks and services"),
+            ("CloudWatch: Container Insights", self._insights, "`container_insights`; tasks"),
             ("CloudTrail", lambda: 0.0, "deletions by erasures; the sweeper's are left out"),
             ("KMS, Secrets Manager", self._secrets, "keys; requests that bucket keys do not save"),
             ("Route 53, ECR, Backup", self._small, "fixed"),
@@ -223,11 +221,14 @@ class _Count:
 
         Consumers fetch within their zone, and a node's HAProxy gives requests to its own replica.
         """
-        gigabytes = 0.0 if self._by_api else 2 * self._in_gb * _CROSS_ZONE_SHARE
+        in_others = 1 - 1 / self._sizes.zones
+        gigabytes = 0.0 if self._by_api else 2 * self._in_gb * in_others
         return gigabytes * self._price["cross_az_gb"]
 
     def _kafka(self) -> float:
         sizes, brokers, disk = self._sizes, self._sizes.broker_count, self._sizes.broker_gb
+        if not brokers:
+            return 0.0
         if not self._by_api:
             each = prices()["limits"]["msk_broker_megabytes"]["value"] * _BROKER_UTILIZATION
             needed = self._question.rate * self._question.photo / _MEGA / each
@@ -276,6 +277,8 @@ class _Count:
         )
 
     def _insights(self) -> float:
+        if not self._sizes.container_insights:
+            return 0.0
         tasks = self._workers + self._ingests + self._sizes.cells
         services = 1 + self._number("AWS::ECS::Service")
         metrics = services * _INSIGHTS_A_SERVICE + tasks * _INSIGHTS_A_TASK

@@ -119,6 +119,8 @@ def _check_kafka(profile: str, question: Question) -> None:
     """Raise UsageFault if the messages do not fit the disks of the profile's brokers."""
     sizes = profiles()[profile]
     needed, usable = kafka_gb(sizes, question)
+    if not sizes.broker_count:
+        return
     if question.source == "kafka" and needed > usable:
         raise UsageFault(
             f"--profile {profile}: Kafka keeps {needed:,.0f} GB in {sizes.kafka_hours} hours, the "

@@ -41,11 +41,13 @@ class Sizes:
     cache_nodes: int
     brokers: str
     broker_count: int
+    """0 if Kafka is a cluster of yours, which is not in the bill"""
     broker_gb: int
     kafka_hours: int
     """time for which Kafka keeps messages"""
     replicate: Literal["everything", "lake", "nothing"]
     replication_time_control: bool
+    container_insights: bool
     stands: dict[str, int]
     """number of resources that are paid by the month, by CloudFormation type"""
 

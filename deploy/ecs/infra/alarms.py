@@ -15,11 +15,7 @@ ERROR_BUDGET: Final = 0.001
 FAST_BURN: Final = 14.4
 SLOW_BURN: Final = 3.0
 UPLOAD_SECONDS: Final = 2.0
-ROW_SECONDS: Final = 300
 _DAY_MINUTES: Final = 24 * 60
-_MOST_METRICS: Final = 10
-# Stands for a lag that Kafka does not report; longer than any lag.
-_NO_LAG: Final = 1_000_000_000
 
 
 def alarms(
@@ -29,20 +25,18 @@ def alarms(
     cells: Sequence[str],
     database: str,
     caches: Sequence[str],
-    kafka: str,
-    brokers: int,
-    topic: str,
-    group: str,
+    kafka: Sequence[Alarm],
     bucket: str,
     vault: str,
     stage: str,
     cluster: str,
     leads: bool,
+    insights: bool,
 ) -> list[Alarm]:
     """Build all alarms of an environment's region; arguments are names in CloudWatch's dimensions.
 
-    `targets` are the target groups of cells with requests. `replication_late` has the alarm of the
-    other region.
+    `targets` are the target groups of cells with requests, `kafka` the alarms of Kafka.
+    `insights`: ECS counts tasks. `replication_late` has the alarm of the other region.
     """
     balancer = {"LoadBalancer": alb}
     found = [
@@ -55,7 +49,7 @@ def alarms(
             UPLOAD_SECONDS,
             times=3,
         ),
-        *_kafka(kafka, brokers, topic, group),
+        *kafka,
         *_database(database),
         Alarm(
             "store-errors",
@@ -103,7 +97,7 @@ def alarms(
     for cell, target in targets.items():
         found.append(_healthy(cell, target, balancer))
     for cell in cells:
-        found += cell_alarms(cell, stage=stage, cluster=cluster, leads=leads)
+        found += cell_alarms(cell, stage=stage, cluster=cluster, leads=leads, insights=insights)
     return found
 
 
@@ -136,58 +130,6 @@ def _errors(balancer: Mapping[str, str]) -> list[Alarm]:
             SLOW_BURN * ERROR_BUDGET,
             minutes=60,
             times=6,
-        ),
-    ]
-
-
-def _kafka(cluster: str, brokers: int, topic: str, group: str) -> list[Alarm]:
-    whole = {"Cluster Name": cluster}
-    each = [{**whole, "Broker ID": str(number)} for number in range(1, brokers + 1)]
-    consumer = {**whole, "Consumer Group": group, "Topic": topic}
-    # An alarm reads ten metrics at most. Leaders of partitions are on all brokers.
-    arrived = {
-        f"in{number}": Metric("AWS/Kafka", "BytesInPerSec", "Sum", {**one, "Topic": topic})
-        for number, one in enumerate(each[: _MOST_METRICS - 1])
-    }
-    late = Metric("AWS/Kafka", "EstimatedMaxTimeLag", "Maximum", consumer)
-    return [
-        Alarm(
-            "kafka-late",
-            f"a message waits for more than {ROW_SECONDS} s",
-            {"late": late},
-            "late",
-            ROW_SECONDS,
-            times=2,
-            pages=True,
-        ),
-        Alarm(
-            "kafka-stuck",
-            "messages arrive, and Kafka reports no lag: the group rebalances without end",
-            {**arrived, "late": late},
-            # Kafka reports a lag only for a group that is stable or empty.
-            f"IF(SUM([{', '.join(arrived)}]) > 0, FILL(late, {_NO_LAG}), 0)",
-            _NO_LAG - 1,
-            times=3,
-            pages=True,
-        ),
-        Alarm(
-            "kafka-partitions",
-            "a partition has no leader: producers are refused",
-            {"offline": Metric("AWS/Kafka", "OfflinePartitionsCount", "Maximum", whole)},
-            "offline",
-            0,
-            pages=True,
-        ),
-        *(
-            Alarm(
-                f"kafka-disk-{number}",
-                f"the disk of broker {number} is nearly full",
-                {"used": Metric("AWS/Kafka", "KafkaDataLogsDiskUsed", "Maximum", one)},
-                "used",
-                80,
-                times=2,
-            )
-            for number, one in enumerate(each, start=1)
         ),
     ]
 

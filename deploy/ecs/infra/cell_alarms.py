@@ -16,22 +16,22 @@ _DEAD_SHARE: Final = 0.05
 _DELETION_MINUTES: Final = 15
 
 
-def cell_alarms(cell: str, *, stage: str, cluster: str, leads: bool) -> list[Alarm]:
-    """Build the alarms of a cell; `leads`: its region seals rows."""
+def cell_alarms(cell: str, *, stage: str, cluster: str, leads: bool, insights: bool) -> list[Alarm]:
+    """Build the alarms of a cell; `leads`: its region seals rows; `insights`: ECS counts tasks."""
     return [
-        *_services(cell, stage, cluster),
+        *(_services(cell, cluster) if insights else ()),
+        _replicas(cell, stage),
         *_decoders(cell, stage),
         *_rows(cell, stage, leads=leads),
         *_journal(cell, stage),
     ]
 
 
-def _services(cell: str, stage: str, cluster: str) -> list[Alarm]:
+def _services(cell: str, cluster: str) -> list[Alarm]:
     def running(kind: str) -> dict[str, Metric]:
         of = {"ClusterName": cluster, "ServiceName": f"{cluster}-cell-{cell}-{kind}"}
         return {"running": Metric("ECS/ContainerInsights", "RunningTaskCount", "Minimum", of)}
 
-    own = {"Stage": stage, "Cell": cell}
     return [
         Alarm(
             f"head-down-{cell}",
@@ -54,17 +54,21 @@ def _services(cell: str, stage: str, cluster: str) -> list[Alarm]:
             pages=True,
             missing="breaching",
         ),
-        Alarm(
-            f"replicas-missing-{cell}",
-            "nodes run, but replicas do not start on them",
-            {"missing": Metric("Pixlake", "ReplicasMissing", "Minimum", own)},
-            "missing",
-            0,
-            times=3,
-            # Without a replica controller nobody writes the metric.
-            missing="breaching",
-        ),
     ]
+
+
+def _replicas(cell: str, stage: str) -> Alarm:
+    own = {"Stage": stage, "Cell": cell}
+    return Alarm(
+        f"replicas-missing-{cell}",
+        "nodes run, but replicas do not start on them",
+        {"missing": Metric("Pixlake", "ReplicasMissing", "Minimum", own)},
+        "missing",
+        0,
+        times=3,
+        # Without a replica controller nobody writes the metric.
+        missing="breaching",
+    )
 
 
 def _decoders(cell: str, stage: str) -> list[Alarm]:

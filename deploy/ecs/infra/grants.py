@@ -113,14 +113,11 @@ def worker(bucket: str, key: str, distribution: str | None = None) -> list[iam.P
     ]
 
 
-def ingest(
-    bucket: str, key: str, cluster: str, topics: Sequence[str], group: str
-) -> list[iam.PolicyStatement]:
-    """Statements of an ingest node: Kafka, dead letters, rejections, sealing, sweeping, audits.
+def ingest(bucket: str, key: str) -> list[iam.PolicyStatement]:
+    """Statements of an ingest node without Kafka: rejections, sealing, sweeping, audits.
 
     It has no access to the accounts database.
     """
-    images, dead_letters = topics
     return [
         *_store(bucket, key),
         # The sweeper deletes expired data below all prefixes.
@@ -134,6 +131,13 @@ def ingest(
         allow(["s3:GetObject"], _keys(bucket, contract.PRESETS)),
         # The sealer finishes interrupted erasures.
         *_erasure(bucket),
+    ]
+
+
+def consumer(cluster: str, topics: Sequence[str], group: str) -> list[iam.PolicyStatement]:
+    """Statements of a consumer of MSK with IAM: one topic, its dead letters, one group."""
+    images, dead_letters = topics
+    return [
         allow(["kafka:GetBootstrapBrokers"], [cluster]),
         # The id of its zone, which is the rack of MSK's brokers; the action knows no resources.
         allow(["ec2:DescribeAvailabilityZones"], ["*"]),

@@ -9,7 +9,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from infra import aws_limits, contract
+from infra import aws_limits
+from infra.kafka_settings import KAFKA_COPIES, KAFKA_FILL, Kafka
 from infra.network_settings import DirectConnect, Domain, Model, Network, Vpn
 
 ENVIRONMENTS = Path(__file__).parents[1] / "environments"
@@ -21,12 +22,6 @@ _OF_STANDBYS = (
     "standby_origin_secret_arn",
     "standby_database_secret_arn",
 )
-
-
-KAFKA_COPIES = 3
-KAFKA_FILL = 0.6
-"""share of the disks that messages may fill; the rest is for a burst and a stopped broker"""
-KAFKA_SEGMENT_HOURS = 1
 
 
 class Nodes(Model):
@@ -88,6 +83,11 @@ class Cluster(Model):
         description="Fargate Spot for ingest nodes and all workers but one; on EC2 see `hosts`",
     )
     ecs_exec: bool = Field(default=False, description="allow a shell in the tasks")
+    container_insights: bool = Field(
+        default=True,
+        description="metrics of every task and service, and the alarms on their numbers; without "
+        "it the canary, the balancer and the nodes' own metrics tell of missing nodes",
+    )
 
 
 class Database(Model):
@@ -107,43 +107,6 @@ class Cache(Model):
 
     node: str = "cache.t4g.small"
     replicas: int = Field(default=1, ge=1, le=5)
-
-
-class Kafka(Model):
-    """Amazon MSK: brokers, storage, topics, producers."""
-
-    version: str = "3.9.x.kraft"
-    instance: str = "kafka.t3.small"
-    brokers_per_zone: int = Field(default=1, ge=1)
-    storage_gb: int = Field(default=100, ge=1)
-    largest_storage_gb: int | None = Field(
-        default=None,
-        description="size to which disks grow by themselves; default: twice storage_gb",
-    )
-    images_per_second: float = Field(default=1, gt=0, description="sustained rate of messages")
-    image_kb: int = Field(default=1200, ge=1, description="size of a message, in kB")
-    retention_hours: int = Field(
-        default=12,
-        ge=1,
-        le=24 * contract.RETENTION_DAYS,
-        description="time in which a stopped consumer loses nothing; at most that of images",
-    )
-    partitions: int = Field(default=12, ge=1, description="can grow, never shrink")
-    clients: tuple[str, ...] = Field(
-        default=(), description="security groups of producers, in the VPC or one that it peers with"
-    )
-
-    def usable_gb(self, zones: int) -> float:
-        """Return the gigabytes of messages that all disks take, each message being there thrice."""
-        return self.brokers_per_zone * zones * self.storage_gb * KAFKA_FILL / KAFKA_COPIES
-
-    def needed_gb(self) -> float:
-        """Return the gigabytes of messages that are kept at the rate.
-
-        Kafka deletes whole segments, so a message stays for the span of a segment longer.
-        """
-        seconds = (self.retention_hours + KAFKA_SEGMENT_HOURS) * 3600
-        return self.images_per_second * seconds * self.image_kb / 1e6
 
 
 class QuickSight(Model):
@@ -307,10 +270,10 @@ class Settings(Model):
         if self.network.nat_gateways > len(self.zones):
             raise ValueError("more NAT gateways than zones")
         # Every message has three copies, and two copies must be in sync.
-        if self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
+        if self.kafka.existing is None and self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
             raise ValueError("Kafka needs at least three brokers")
         needed, usable = self.kafka.needed_gb(), self.kafka.usable_gb(len(self.zones))
-        if needed > usable:
+        if self.kafka.existing is None and needed > usable:
             raise ValueError(
                 f"kafka.storage_gb: {needed:,.0f} GB of messages do not fit, disks take "
                 f"{usable:,.0f} GB at {KAFKA_COPIES} copies and {KAFKA_FILL:.0%}; raise storage_gb "

@@ -54,7 +54,7 @@ def _findings(report: dict[str, Any]) -> list[tuple[str, str]]:
 @pytest.fixture(scope="session")
 def syntheses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Synthesis]:
     return {
-        name: Synthesis(tmp_path_factory.mktemp(name), Settings.load(name), nag=True)
+        name: Synthesis(tmp_path_factory.mktemp(name), changed(name, {}), nag=True)
         for name in ENVIRONMENTS
     }
 

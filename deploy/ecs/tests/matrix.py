@@ -23,8 +23,28 @@ _VPN = {
 }
 _SECRETS = "arn:aws:secretsmanager:eu-central-1::secret:"
 Change = dict[str, Any]
+COMMITTED = "committed"
+# `small` in the matrix has all systems, also those that environments/small.toml leaves out; the
+# combination `small-as-committed` is the file itself.
+_WHOLE: Change = {
+    "zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
+    "kafka.existing": None,
+    "kafka.storage_gb": 40,
+    "kafka.retention_hours": 4,
+    "cluster.container_insights": True,
+}
 # Name of a combination → its environment, and the changed settings by dotted names.
 MATRIX: dict[str, tuple[str, Change]] = {
+    "small-as-committed": (COMMITTED, {}),
+    "your-own-msk": (
+        COMMITTED,
+        {
+            "kafka.existing": {
+                "cluster_arn": "arn:aws:kafka:eu-west-1::cluster/own/1a2b-3",
+                "addresses": ["10.60.0.0/16"],
+            }
+        },
+    ),
     "your-own-network": (
         "small",
         {
@@ -115,6 +135,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
         "small",
         {
             "replication_time_control": True,
+            "cluster.container_insights": False,
             "balancer_acl": True,
             "replicate": "everything",
             "cluster.architecture": "x86_64",
@@ -210,9 +231,11 @@ MATRIX: dict[str, tuple[str, Change]] = {
 
 
 def changed(environment: str, change: Change) -> Settings:
-    values = Settings.load(environment).model_dump(exclude_none=True)
-    for name, value in change.items():
-        *path, last = name.split(".")
+    name = "small" if environment == COMMITTED else environment
+    values = Settings.load(name).model_dump(exclude_none=True)
+    whole = _WHOLE if environment == "small" else {}
+    for setting, value in {**whole, **change}.items():
+        *path, last = setting.split(".")
         target = values
         for part in path:
             target = target.setdefault(part, {})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra import alarms
+from infra import alarms, kafka_alarms
 
 _ALARMS = {
     one.name: one
@@ -12,23 +12,22 @@ _ALARMS = {
         cells=["a"],
         database="db",
         caches=["cache-001"],
-        kafka="kafka",
-        brokers=3,
-        topic="images",
-        group="pixlake",
+        kafka=kafka_alarms.msk_alarms("kafka", 3, "images", "pixlake"),
         bucket="bucket",
         vault="vault",
         stage="s",
         cluster="pixlake-s",
         leads=True,
+        insights=True,
     )
 }
+[_OWN_KAFKA] = kafka_alarms.backlog_alarms("s", ["b"], images_per_second=2)
 Series = dict[str, float | None]
 
 
 def _rings(name: str, series: Series) -> bool:
     """Evaluate an alarm; None stands for a metric without a value."""
-    alarm = _ALARMS[name]
+    alarm = _ALARMS.get(name) or _OWN_KAFKA
     assert series.keys() == alarm.metrics.keys()
     functions = {
         "IF": lambda condition, yes, no: yes if condition else no,
@@ -99,3 +98,9 @@ def test_a_deletion_that_fails_once_rings_nobody() -> None:
     for name in ("journal-undeleted-a", "erasures-unfinished-a"):
         assert _ALARMS[name].minutes > 10
         assert _ALARMS[name].times > 1
+
+
+@pytest.mark.parametrize(("unread", "rings"), [(601.0, True), (599.0, False), (None, True)])
+def test_a_kafka_of_yours_rings_by_its_backlog(unread: float | None, *, rings: bool) -> None:
+    """At 2 images a second 600 messages are those of 300 s; without a consumer nobody counts."""
+    assert _rings(_OWN_KAFKA.name, {"unread": unread}) is rings

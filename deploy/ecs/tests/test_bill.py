@@ -4,8 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+import pytest
+
+from infra.settings import Settings
 from tests.assembly import Assembly, count
 from tests.aws.priced import COUNTED, LOOSE
+from tests.conftest import Switched
 from tests.rules.bill import CLI
 
 PROFILES: Final[dict[str, dict[str, Any]]] = json.loads(
@@ -35,11 +39,24 @@ def _another_acl(assembly: Assembly) -> None:
     edge["Another"] = edge["Acl"]
 
 
-def test_the_bill_counts_what_stands(assembly: Assembly) -> None:
+@pytest.mark.parametrize("name", ["small-as-committed", "large"])
+def test_the_bill_counts_what_stands(
+    name: str, assemblies: dict[str, Assembly], switched: Switched
+) -> None:
+    assembly = assemblies[name] if name in assemblies else switched(name).assembly
     assert list(_miscounted(assembly)) == []
-
-
-def test_a_second_web_acl_is_missed_in_the_bill(assembly: Assembly) -> None:
     broken = assembly.copy()
     _another_acl(broken)
     assert any("WebACL" in fault for fault in _miscounted(broken))
+
+
+def test_the_small_environment_keeps_its_promise(switched: Switched) -> None:
+    """Its data is in two zones for less than 400 dollars; docs/aws.md has what it leaves out."""
+    profile = PROFILES["small"]
+    assert Settings.load("small").limits.budget_dollars <= 1.2 * 400
+    small = switched("small-as-committed").assembly
+    assert small.first("AWS::RDS::DBInstance").props["MultiAZ"] is True
+    zones = {one.props["AvailabilityZone"] for one in small.resources("AWS::EC2::Subnet")}
+    assert len(zones) == profile["zones"] == 2
+    for kind in ("AWS::MSK::Cluster", "AWS::ElastiCache::ReplicationGroup"):
+        assert count(small, kind) == 0

@@ -1,9 +1,15 @@
 """One test for each system that stores or shows data: it exists, with the required settings."""
 
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
 from infra import contract
 from infra.parts import replication
 from tests.assembly import Assembly, count, many
 from tests.conftest import Switched
+from tests.matrix import changed
 
 
 def test_s3_is_replicated_to_the_other_region(assemblies: dict[str, Assembly]) -> None:
@@ -167,3 +173,70 @@ def test_quicksight_reads_the_view_by_the_analysts_role(
         "athena:GetDataCatalog",
         "glue:GetPartitions",
     } <= allowed
+
+
+def _ingest(assembly: Assembly) -> tuple[dict[str, str], set[str]]:
+    """Return the variables and rights of the ingest nodes."""
+    container = assembly.one("cell-a", "Ingest").props["ContainerDefinitions"][0]
+    variables = {one["Name"]: one["Value"] for one in container["Environment"]}
+    role = assembly.one("cell-a", "IngestTask")
+    return variables, {
+        f"{action} {assembly.text('cell-a', resource)}"
+        for one in assembly.statements(role)
+        for action in many(one["Action"])
+        for resource in many(one["Resource"])
+        if action.startswith("kafka")
+    }
+
+
+def test_a_kafka_of_yours_is_read_as_it_asks(switched: Switched) -> None:
+    by_address, none = _ingest(switched("small-as-committed").assembly)
+    assert by_address["KAFKA_BOOTSTRAP_SERVERS"] == "kafka.example.com:9094"
+    assert by_address["PIXLAKE_KAFKA_SECURITY_PROTOCOL"] == "SSL"
+    assert "NODE_KAFKA_CLUSTER_ARN" not in by_address
+    assert none == set()
+    by_arn, rights = _ingest(switched("your-own-msk").assembly)
+    own = "arn:aws:kafka:eu-west-1::{}/own/1a2b-3"
+    assert by_arn["NODE_KAFKA_CLUSTER_ARN"] == own.format("cluster")
+    assert "KAFKA_BOOTSTRAP_SERVERS" not in by_arn
+    assert f"kafka-cluster:ReadData {own.format('topic')}/images" in rights
+    assert f"kafka-cluster:WriteData {own.format('topic')}/images.dead-letters" in rights
+    assert f"kafka-cluster:AlterGroup {own.format('group')}/pixlake" in rights
+    assert f"kafka-cluster:WriteData {own.format('topic')}/images" not in rights
+
+
+@pytest.mark.parametrize("name", ["small-as-committed", "your-own-msk"])
+def test_nodes_reach_the_brokers_of_yours_only(switched: Switched, name: str) -> None:
+    assembly = switched(name).assembly
+    assert "streaming" not in assembly.templates
+    port = {"small-as-committed": 9094, "your-own-msk": 9098}[name]
+    ways = {
+        (rule["CidrIp"], rule["FromPort"])
+        for group in assembly.resources("AWS::EC2::SecurityGroup")
+        if group.id.startswith("Node")
+        for rule in group.props["SecurityGroupEgress"]
+        if "CidrIp" in rule
+    }
+    assert ways == {("10.60.0.0/16", port), ("0.0.0.0/0", 443)}
+    alarms = {one.id for one in assembly.resources("AWS::CloudWatch::Alarm")}
+    assert "KafkaLateA" in alarms
+    assert not {one for one in alarms if one.startswith(("KafkaDisk", "KafkaPart", "KafkaStuck"))}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"addresses": ["10.60.0.0/16"]},
+        {"addresses": [], "bootstrap_servers": "kafka:9094"},
+        {"addresses": ["10.60.0.1/16"], "bootstrap_servers": "kafka:9094"},
+        {"addresses": ["10.60.0.0/16"], "cluster_arn": "kafka"},
+        {
+            "addresses": ["10.60.0.0/16"],
+            "bootstrap_servers": "kafka:9094",
+            "cluster_arn": "arn:aws:kafka:eu-west-1::cluster/own/1",
+        },
+    ],
+)
+def test_half_a_kafka_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"kafka\.existing"):
+        changed("committed", {"kafka.existing": wrong})

@@ -16,7 +16,8 @@ class Surroundings:
     foundation: FoundationStack
     network: NetworkStack
     data: DataStack
-    streaming: StreamingStack
+    streaming: StreamingStack | None
+    """None with a Kafka of yours"""
     platform: PlatformStack
     distribution_id: str | None
     """CloudFront distribution that caches renditions"""

@@ -134,19 +134,10 @@ class CellStack(Stack):
         )
 
     def _ingest(self) -> ecs.CfnService:
-        data, streaming = self._around.data, self._around.streaming
-        nodes = self.settings.cluster.ingest
-        statements = grants.ingest(
-            data.bucket_arn,
-            data.bucket_key_arn,
-            streaming.cluster.attr_arn,
-            streaming.topics,
-            streaming.group_arn,
-        )
-        environment = self._environment() | {
-            "NODE_KAFKA_CLUSTER_ARN": streaming.cluster.attr_arn,
-            "PIXLAKE_KAFKA_CREATE_TOPICS": "false",
-        }
+        data, nodes = self._around.data, self.settings.cluster.ingest
+        rights, variables = self._kafka()
+        statements = [*grants.ingest(data.bucket_arn, data.bucket_key_arn), *rights]
+        environment = self._environment() | variables | {"PIXLAKE_KAFKA_CREATE_TOPICS": "false"}
         definition = task.definition(
             self, "ingest", nodes, self.place, self._access(statements, "ingest"), environment
         )
@@ -156,6 +147,28 @@ class CellStack(Stack):
         if self._cell.running:
             follow_backlog(self, "ingest", consumers, nodes, self._cell.name)
         return consumers
+
+    def _kafka(self) -> tuple[list[iam.PolicyStatement], dict[str, str]]:
+        """Return the rights and variables of the consumer."""
+        streaming, existing = self._around.streaming, self.settings.kafka.existing
+        if streaming is not None:
+            cluster = streaming.cluster.attr_arn
+            rights = grants.consumer(cluster, streaming.topics, streaming.group_arn)
+            return rights, {"NODE_KAFKA_CLUSTER_ARN": cluster}
+        if existing is None:
+            raise ValueError("kafka.existing is required without a cluster of this environment")
+        if existing.cluster_arn is not None:
+            topics = [
+                existing.resource_arn("topic", name)
+                for name in (contract.TOPIC, contract.DEAD_LETTERS)
+            ]
+            group = existing.resource_arn("group", contract.GROUP)
+            rights = grants.consumer(existing.cluster_arn, topics, group)
+            return rights, {"NODE_KAFKA_CLUSTER_ARN": existing.cluster_arn}
+        return [], {
+            "KAFKA_BOOTSTRAP_SERVERS": existing.bootstrap_servers or "",
+            "PIXLAKE_KAFKA_SECURITY_PROTOCOL": "SSL",
+        }
 
     def _setup(self) -> None:
         """Create the one-off task that creates the service's database user; operators run it."""

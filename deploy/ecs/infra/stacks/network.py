@@ -111,7 +111,9 @@ class NetworkStack(Stack):
         self.node_group = self._group("Node", "the nodes of the Ray clusters")
         self.database_group = self._group("Database", "PostgreSQL")
         self.cache_group = self._group("Cache", "Valkey")
-        self.kafka_group = self._group("Kafka", "Kafka brokers")
+        self.kafka_group: ec2.SecurityGroup | None = None
+        if self.settings.kafka.existing is None:
+            self.kafka_group = self._group("Kafka", "Kafka brokers")
         self.vpn_group = self._group("Vpn", "engineers on the VPN")
         region, given = self.settings.region, self.settings.network.cloudfront_prefix_list
         cloudfront = ec2.Peer.prefix_list(given or cloudfront_prefix_list(region))
@@ -120,33 +122,45 @@ class NetworkStack(Stack):
         self._path(self.alb_group, self.node_group, ports.HEALTH, "health checks")
         self._path(self.node_group, self.database_group, ports.DATABASE, "accounts")
         self._path(self.node_group, self.cache_group, ports.CACHE, "the state of Ray")
-        self._path(self.node_group, self.kafka_group, ports.KAFKA, "Kafka by IAM")
         self._engineers()
-        for number, group in enumerate(self.settings.kafka.clients):
+        self._to_kafka()
+        # Ray uses random ports between its nodes; no other group may connect to these ports.
+        self.node_group.add_ingress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
+        self.node_group.add_egress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
+        self.node_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(ports.HTTPS), "AWS")
+
+    def _to_kafka(self) -> None:
+        """Let nodes and producers reach the brokers; nodes only, if the brokers are yours."""
+        kafka, brokers = self.settings.kafka, self.kafka_group
+        if brokers is None:
+            for cidr in kafka.existing.addresses if kafka.existing else ():
+                port = ec2.Port.tcp(kafka.existing.port if kafka.existing else ports.KAFKA)
+                self.node_group.add_egress_rule(ec2.Peer.ipv4(cidr), port, "your Kafka")
+            return
+        self._path(self.node_group, brokers, ports.KAFKA, "Kafka by IAM")
+        for number, group in enumerate(kafka.clients):
             ec2.CfnSecurityGroupIngress(
                 self,
                 f"Producer{number}",
-                group_id=self.kafka_group.security_group_id,
+                group_id=brokers.security_group_id,
                 source_security_group_id=group,
                 ip_protocol="tcp",
                 from_port=ports.KAFKA,
                 to_port=ports.KAFKA,
                 description="producers, by IAM",
             )
-        # Ray uses random ports between its nodes; no other group may connect to these ports.
-        self.node_group.add_ingress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
-        self.node_group.add_egress_rule(self.node_group, ec2.Port.all_tcp(), "Ray, node to node")
-        self.node_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(ports.HTTPS), "AWS")
 
     def _engineers(self) -> None:
         """Let engineers reach what they need, by VPN or from the addresses of the office."""
         line = self.settings.direct_connect
-        for group, port, why in (
+        ways = [
             (self.node_group, ports.RAY_DASHBOARD, "the dashboard of Ray"),
-            (self.kafka_group, ports.KAFKA, "Kafka by IAM"),
             (self.database_group, ports.DATABASE, "accounts"),
             (self.cache_group, ports.CACHE, "the state of Ray"),
-        ):
+        ]
+        if self.kafka_group is not None:
+            ways.append((self.kafka_group, ports.KAFKA, "Kafka by IAM"))
+        for group, port, why in ways:
             self._path(self.vpn_group, group, port, why)
             for cidr in line.client_cidrs if line else ():
                 group.add_ingress_rule(ec2.Peer.ipv4(cidr), ec2.Port.tcp(port), why)

@@ -5,7 +5,7 @@ import re
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra import alarms, contract, figures
+from infra import alarms, contract, figures, kafka_alarms
 from infra.alarm import Alarm
 from infra.parts import scaling
 from infra.parts.surroundings import Surroundings
@@ -44,19 +44,27 @@ class ObservabilityStack(Stack):
             ]
             if data.gcs
             else [],
-            kafka=around.streaming.cluster_name,
-            brokers=settings.kafka.brokers_per_zone * len(settings.zones),
-            topic=contract.TOPIC,
-            group=contract.GROUP,
+            kafka=self._kafka(around),
             bucket=data.bucket_name,
             vault=settings.prefix,
             stage=settings.stage,
             cluster=settings.prefix,
             leads=settings.leads,
+            insights=settings.cluster.container_insights,
         )
         made = {alarm.name: make_alarm(self, alarm, self._tickets) for alarm in self.alarms}
         self._page([made[alarm.name] for alarm in self.alarms if alarm.pages])
         self._dashboard()
+
+    def _kafka(self, around: Surroundings) -> list[Alarm]:
+        settings = self.settings
+        if around.streaming is not None:
+            brokers = settings.kafka.brokers_per_zone * len(settings.zones)
+            cluster = around.streaming.cluster_name
+            return kafka_alarms.msk_alarms(cluster, brokers, contract.TOPIC, contract.GROUP)
+        running = [cell.name for cell in settings.cells if cell.running and settings.leads]
+        rate = settings.kafka.images_per_second
+        return kafka_alarms.backlog_alarms(settings.stage, running, rate)
 
     def _page(self, parts: list[cloudwatch.CfnAlarm]) -> None:
         """Create the combined alarm for the pager, so that several alarms page once."""

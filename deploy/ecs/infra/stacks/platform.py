@@ -94,7 +94,10 @@ class PlatformStack(Stack):
             "Cluster",
             cluster_name=self.cluster_name,
             cluster_settings=[
-                ecs.CfnCluster.ClusterSettingsProperty(name="containerInsights", value="enhanced")
+                ecs.CfnCluster.ClusterSettingsProperty(
+                    name="containerInsights",
+                    value="enhanced" if self.settings.cluster.container_insights else "disabled",
+                )
             ],
             configuration=ecs.CfnCluster.ClusterConfigurationProperty(
                 # Commands in a shell of a task are logged.

@@ -9,7 +9,8 @@ from aws_cdk import aws_msk as msk
 from constructs import Construct
 
 from infra import contract, grants
-from infra.settings import KAFKA_COPIES, KAFKA_FILL, KAFKA_SEGMENT_HOURS, Kafka, Settings
+from infra.kafka_settings import KAFKA_COPIES, KAFKA_FILL, KAFKA_SEGMENT_HOURS, Kafka
+from infra.settings import Settings
 from infra.stack import Stack
 from infra.stacks.foundation import FoundationStack
 from infra.stacks.network import NetworkStack
@@ -64,6 +65,9 @@ class StreamingStack(Stack):
 
     def _cluster(self, network: NetworkStack) -> msk.CfnCluster:
         kafka, group = self.settings.kafka, f"/{self.settings.prefix}/kafka"
+        brokers = network.kafka_group
+        if brokers is None:
+            raise ValueError("kafka.existing and a cluster of this environment exclude each other")
         log = self.log_group("Log", group, self._key)
         configuration = msk.CfnConfiguration(
             self,
@@ -85,7 +89,7 @@ class StreamingStack(Stack):
             broker_node_group_info=msk.CfnCluster.BrokerNodeGroupInfoProperty(
                 instance_type=kafka.instance,
                 client_subnets=network.subnets("data"),
-                security_groups=[network.kafka_group.security_group_id],
+                security_groups=[brokers.security_group_id],
                 storage_info=msk.CfnCluster.StorageInfoProperty(
                     ebs_storage_info=msk.CfnCluster.EBSStorageInfoProperty(
                         volume_size=kafka.storage_gb

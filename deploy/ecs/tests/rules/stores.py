@@ -43,6 +43,8 @@ def messages_do_not_outlive_images(assembly: Assembly) -> Iterator[str]:
 
 def messages_fit_the_disks(assembly: Assembly) -> Iterator[str]:
     """A broker with a full disk stops, and does not start again by itself."""
+    if "streaming" not in assembly.templates:
+        return
     cluster = assembly.first("AWS::MSK::Cluster").props
     nodes = cluster["BrokerNodeGroupInfo"]["StorageInfo"]["EBSStorageInfo"]["VolumeSize"]
     disks = nodes * cluster["NumberOfBrokerNodes"] * 1e9
@@ -86,6 +88,8 @@ def _small_messages(assembly: Assembly) -> None:
 
 
 def kafka_knows_its_clients(assembly: Assembly) -> Iterator[str]:
+    if "streaming" not in assembly.templates:
+        return
     cluster = assembly.one("streaming", "Cluster").props
     who = cluster["ClientAuthentication"]
     if not who["Sasl"]["Iam"]["Enabled"] or who["Unauthenticated"]["Enabled"]:
@@ -104,6 +108,8 @@ def _strangers(assembly: Assembly) -> None:
 
 def brokers_are_asked_for(assembly: Assembly) -> Iterator[str]:
     """No attribute of a cluster names its brokers, and a fixed revision would never change."""
+    if "streaming" not in assembly.templates:
+        return
     arn = "${streaming/Cluster.Arn}"
     revision = assembly.one("streaming", "Cluster").props["ConfigurationInfo"]["Revision"]
     if revision != {"Fn::GetAtt": ["Configuration", "LatestRevision.Revision"]}:
