@@ -82,7 +82,7 @@ ACKNOWLEDGED: Final = (
         "Keys under fixed prefixes of one bucket: each image and each file has its own keys.",
     ),
     Acknowledged(
-        _iam(rf"(<Lake\.Arn>|{_LAKE})/(images|journal|lake|rejections|presets)/\*"),
+        _iam(rf"(<Lake\.Arn>|{_LAKE})/(images|journal|lake|rejections|presets|audit-log)/\*"),
         ".*-data/ReplicationPolicy",
         "S3 copies all objects below the replicated prefixes, so no single key can be named.",
     ),
