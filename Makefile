@@ -69,7 +69,7 @@ deploy-synth: ## write the templates of an environment (ENV=small) to deploy/ecs
 image-check: dev ## run the Dockerfile's steps without Docker, and start the result (needs root)
 	@exec $(BIN)/python deploy/ecs/image/check.py
 
-cluster-rehearsal: dev ## run ECS tasks on this machine (root, 15 minutes; ARGS=faults: faults, 15 more)
+cluster-rehearsal: dev ## run ECS tasks on this machine (root, 15 minutes; ARGS=faults or failover: 15 more)
 	@$(BIN)/python -m tests.servers.prepare
 	@$(MAKE) --no-print-directory deploy-synth ENV=large
 	@exec $(BIN)/python -m tests.rehearsal $(ARGS)

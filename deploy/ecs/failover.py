@@ -103,7 +103,9 @@ class Failover:
 
     def _write(self, environment: Environment, *, leads: bool) -> None:
         environment.lead(leads=leads)
-        self._tools.program([sys.executable, str(_FOLDER / "app.py"), environment.name])
+        self._tools.program(
+            [sys.executable, str(_FOLDER / "app.py"), environment.name, str(environment.folder)]
+        )
 
     def _stop(self) -> None:
         cells = [f"cell-{cell.name}" for cell in self._origin.settings().cells]
@@ -147,11 +149,12 @@ class Failover:
         print(f"{time.monotonic() - self._began:6.0f} s  {text}", flush=True)
 
 
-def fail_over(tools: Tools, folder: Path, words: Sequence[str]) -> int:
+def fail_over(tools: Tools, words: Sequence[str]) -> int:
     """Parse the command line, check, and go over; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("origin", metavar="FROM")
     parser.add_argument("target", metavar="TO")
+    parser.add_argument("--folder", type=Path, default=ENVIRONMENTS, help="folder of both files")
     parser.add_argument(
         "--accounts",
         choices=("restored", "kept"),
@@ -159,7 +162,7 @@ def fail_over(tools: Tools, folder: Path, words: Sequence[str]) -> int:
         help="restored: TO has a copy of FROM's database; kept: it keeps its own",
     )
     given = parser.parse_args(words)
-    origin, target = Environment(given.origin, folder), Environment(given.target, folder)
+    origin, target = (Environment(name, given.folder) for name in (given.origin, given.target))
     try:
         check(origin.settings(), target.settings(), accounts=given.accounts)
         Failover(tools, origin, target).run()
@@ -173,4 +176,4 @@ def fail_over(tools: Tools, folder: Path, words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(fail_over(Tools(command_line, program, time.sleep), ENVIRONMENTS, sys.argv[1:]))
+    sys.exit(fail_over(Tools(command_line, program, time.sleep), sys.argv[1:]))

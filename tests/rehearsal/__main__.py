@@ -1,7 +1,8 @@
 """`make cluster-rehearsal`: prints a table of steps and results; exit code 1 if a step failed.
 
 Arguments name steps. `faults` names all steps that make a fault, whose rows are counted at the end.
-Without an argument, all other steps run. Each of the two groups takes less than 20 minutes.
+`failover` loses the first region. Without an argument, all other steps run. Each of the three
+groups takes less than 20 minutes.
 """
 
 import signal
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.rehearsal import faults, steps
+from tests.rehearsal import failover, faults, steps
 from tests.rehearsal.load import Load
 from tests.rehearsal.stage import Stage
 
@@ -30,6 +31,11 @@ _STEPS: tuple[_Step, ...] = (
     steps.new_code_takes_over_by_weights,
     steps.nothing_acknowledged_is_lost,
 )
+# The first region is gone afterwards, so this step is the last one.
+_GROUPS: dict[str, tuple[_Step, ...]] = {
+    "faults": faults.FAULTS,
+    "failover": (failover.the_standby_leads_after_a_loss,),
+}
 
 
 def main() -> int:
@@ -66,10 +72,11 @@ def _chosen(names: list[str]) -> list[_Step]:
     """Return the steps with these names, in their order; raises SystemExit for an unknown name."""
     if not names:
         return list(_STEPS)
-    every = {one.__name__: one for one in (*_STEPS, *faults.FAULTS)}
-    if unknown := {*names} - every.keys() - {"faults"}:
+    grouped = [step for group in _GROUPS.values() for step in group]
+    every = {one.__name__: one for one in (*_STEPS, *grouped)}
+    if unknown := {*names} - every.keys() - _GROUPS.keys():
         sys.exit(f"no such step: {', '.join(sorted(unknown))}; known: {', '.join(every)}")
-    whole = faults.FAULTS if "faults" in names else ()
+    whole = [step for name in names for step in _GROUPS.get(name, ())]
     chosen = [step for name, step in every.items() if name in names or step in whole]
     counted = any(step in faults.FAULTS for step in chosen)
     return [*chosen, *([faults.every_image_of_the_faults_has_one_row] if counted else [])]

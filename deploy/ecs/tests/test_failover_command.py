@@ -53,7 +53,7 @@ class Account:
 
     def program(self, words: Sequence[str]) -> None:
         if "app.py" in words[1]:
-            self.steps.append(f"synth {words[-1]}")
+            self.steps.append(f"synth {words[2]}")
             return
         names = [word for word in words if word.startswith("pixlake-")]
         self.steps.append(f"deploy {' '.join(names)}")
@@ -78,7 +78,8 @@ def pair(tmp_path: Path) -> Path:
 
 def over(account: Account, pair: Path, *words: str) -> int:
     tools = Tools(account.aws, account.program, lambda _: None)
-    return fail_over(tools, pair, words or ("first", "second", "--accounts", "restored"))
+    names = words or ("first", "second", "--accounts", "restored")
+    return fail_over(tools, [*names, "--folder", str(pair)])
 
 
 _STOPS = ["synth first", "deploy pixlake-small-replica"]
