@@ -87,7 +87,9 @@ class Shares:
         if len(self._keys) <= 1:
             return self.limit
         now = self._now()
-        if self._needs.count != len(self._keys) or now - self._needs_at > _FRESH_SECONDS:
+        # A tenant may have come in the moment in which another one was forgotten.
+        known = self._needs.has(tenant) and self._needs.count == len(self._keys)
+        if not known or now - self._needs_at > _FRESH_SECONDS:
             needs = {
                 name: _HEADROOM * mean.at(self._held_by_tenant[name], now)
                 for name, mean in self._means.items()
@@ -138,6 +140,10 @@ class _Needs:
         self._needs = needs
         self._sorted = sorted(needs.values())
         self._sums = [0.0, *accumulate(self._sorted)]
+
+    def has(self, tenant: str) -> bool:
+        """True if the tenant was active at that moment."""
+        return tenant in self._needs
 
     def left_for(self, tenant: str) -> float:
         """Return the max-min fair share of a tenant that could use the whole limit.

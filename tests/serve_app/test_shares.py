@@ -60,6 +60,17 @@ def test_who_stays_away_keeps_nobody_from_taking_all() -> None:
     assert fill(shares, "acme") == 5
 
 
+def test_a_tenant_may_come_in_the_moment_in_which_another_is_forgotten() -> None:
+    clock = Clock()
+    shares = Shares(10, clock)
+    shares.room(("leaves", "k"), 1)
+    clock.now = 60
+    shares.room(("stays", "k"), 1)
+    clock.now = 60.1
+    assert shares.room(("comes", "k"), 1) is None
+    assert fill(shares, "comes") == 5
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.integers(1, 5)), max_size=60
