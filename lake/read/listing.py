@@ -26,7 +26,7 @@ from lake.logs import logger
 from lake.read.image_filter import ImageFilter
 from lake.read.tenant_index import TenantIndex
 from lake.read.waiting_rows import Waiting, WaitingRows
-from lake.seal.segments import chain_of
+from lake.seal.segments import complete_chain
 from lake.seal.watermark import read_watermark
 from lake.store.bounded_gather import bounded_gather
 from lake.store.clock import StoreClock
@@ -239,7 +239,8 @@ class Listing:
         dead = set(waiting.erased.get(window_start, ()))
         tables: list[pa.Table] = []
         complete = True
-        for file in chain_of(window_start, await self._segments(hour)).files:
+        chain = await complete_chain(self._store, window_start, await self._segments(hour))
+        for file in chain.files:
             cost.bytes += file.size
             try:
                 data, _ = await self._store.get(file.key)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from lake import layout
 from lake.errors import UnreadableObject
-from lake.seal.segments import chain_of
+from lake.seal.segments import complete_chain
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import metadata_bytes
@@ -90,11 +90,11 @@ async def list_hour(store: ObjectStore, start: datetime, table: Table) -> Hour:
             compacted[first] = stored
     files = await store.objects(layout.hour_prefix(start, table.folders))
     windows = {parsed[0] for file in files if (parsed := layout.parse_chain_key(file.key))}
-    return Hour(
-        start,
-        compacted,
-        {window_start: chain_of(window_start, files, table).files for window_start in windows},
-    )
+    chains = {
+        window_start: (await complete_chain(store, window_start, files, table)).files
+        for window_start in windows
+    }
+    return Hour(start, compacted, chains)
 
 
 def sources_of(files: list[Stored]) -> Sources:

@@ -16,7 +16,7 @@ A sealer that dies delays rows, and none is lost or duplicated. So a pass may ab
 import asyncio
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from lake import layout
 from lake.commit.erasure import Eraser
-from lake.errors import LakeError, LakeHeld, StoreUnavailable
+from lake.errors import LakeError, LakeHeld, StoreUnavailable, UnreadableObject
 from lake.logs import logger
 from lake.seal.compaction import Compactor
 from lake.seal.journal_batches import Batch, JournalBatches
@@ -134,12 +134,18 @@ class Sealer:
         hour.
         """
         for number, window_start in enumerate(windows):
-            files = todo.files[layout.hour_prefix(window_start, self._table.folders)]
             if number < len(todo.sealed):
                 if todo.sealed[number].failed:
                     yield window_start
-            elif not chain_of(window_start, files, self._table).files:
+            elif (chain := self._listed_chain(window_start, todo)) and not chain.files:
                 yield window_start
+
+    def _listed_chain(self, window_start: datetime, todo: _Todo) -> Chain | None:
+        """Chain of a window by the listing of the pass; None if that lacks one of its files."""
+        files = todo.files[layout.hour_prefix(window_start, self._table.folders)]
+        with suppress(UnreadableObject):
+            return chain_of(window_start, files, self._table)
+        return None  # listed again: pages of a listing are of different moments
 
     @property
     def unreadable(self) -> int:
@@ -158,8 +164,7 @@ class Sealer:
             sealed = Sealed()
             todo.sealed.append(sealed)
             try:
-                hour = layout.hour_prefix(window_start, self._table.folders)
-                chain = chain_of(window_start, todo.files[hour], self._table)
+                chain = self._listed_chain(window_start, todo)
                 longest = self._clock.times.seal_window.total_seconds()
                 async with asyncio.timeout(longest if deadline else None):
                     await self._seal(window_start, chain, sealed)

@@ -79,8 +79,8 @@ class Chains:
 
     async def read(self, window_start: datetime) -> Chain:
         """List the files of a window; raises UnreadableObject, StoreUnavailable."""
-        hour = layout.hour_prefix(window_start, self._table.folders)
-        return chain_of(window_start, await self._store.objects(hour), self._table)
+        listed = await self._store.objects(layout.hour_prefix(window_start, self._table.folders))
+        return await complete_chain(self._store, window_start, listed, self._table)
 
     async def known(self, file: Stored) -> Known:
         """Read the ids of a file; raises Mismatch if the file was rewritten after its listing.
@@ -149,9 +149,26 @@ def chain_of(window_start: datetime, listed: Iterable[Stored], table: Table = IM
     return Chain(window_start, tuple(files[n] for n in range(len(files))), table)
 
 
+async def complete_chain(
+    store: ObjectStore, window_start: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABLE
+) -> Chain:
+    """Chain by a listing of its hour, or by another one if that lacks a file.
+
+    The pages of a listing are of different moments, and file 10 comes before file 2. So a page may
+    lack a file that is new while a later page has its successors. Raises UnreadableObject if the
+    second listing lacks a file, too; StoreUnavailable.
+    """
+    try:
+        return chain_of(window_start, listed, table)
+    except UnreadableObject:
+        again = await store.objects(layout.hour_prefix(window_start, table.folders))
+        return chain_of(window_start, again, table)
+
+
 async def chain_keys(store: ObjectStore, window_start: datetime) -> Sequence[str]:
     """List the keys of a window's files in order; raises UnreadableObject if one is missing."""
-    chain = chain_of(window_start, await store.objects(layout.hour_prefix(window_start)))
+    listed = await store.objects(layout.hour_prefix(window_start))
+    chain = await complete_chain(store, window_start, listed)
     return [file.key for file in chain.files]
 
 

@@ -17,6 +17,7 @@ from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.listed import listed
 from tests.lake.simulation.listed_copies import listed_copies
+from tests.lake.simulation.long_chain import long_chain
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_ages import OF_AGES
@@ -68,6 +69,7 @@ AIMED: dict[str, Story] = {
     "tombstone_expires_with_its_image": sent_again,
     "conflict_is_anothers_image": week_end,
     "part_is_the_whole": working_days,
+    "chain_is_listed_once": long_chain,
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
@@ -98,6 +100,7 @@ CAUGHT_BY = {
     "part_is_the_whole": 433,
     "expired_row_hides_a_new_one": 38,
     "pass_names_no_window": 6,
+    "chain_is_listed_once": 1,
     "attempt_outlives_a_freeze": 56,
     "expired_rejections_stay": 15,
     "orphans_stay": 47,
@@ -159,6 +162,7 @@ CAUGHT_BY = {
 
 # Stories of which a seed takes as long as many others, with the share of seeds that tests tell.
 LONG: dict[Story, int] = {
+    long_chain: 100,
     rebuilt: 100,
     listed: 20,
     listed_copies: 20,

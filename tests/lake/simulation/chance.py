@@ -20,6 +20,10 @@ class Chance:
     def happens(self) -> bool:
         return self.rate > 0 and self.dice.random() < self.rate
 
+    def pause(self, _: str) -> float:
+        """Seconds of a pause, if one happens; else 0."""
+        return self.dice.choice((0.1, 0.1, 2.0, 8.0)) if self.happens() else 0.0
+
 
 def chance(seed: int, event: str, *, stories: float, rate: float) -> Chance:
     """Chance of an event that happens at `rate` in a share of the stories, and never in others."""

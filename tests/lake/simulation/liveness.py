@@ -58,10 +58,11 @@ def _calm(world: World) -> None:
         if task is not asyncio.current_task(world.loop):
             task.cancel()
     calm = Bucket(world.loop, world.dice)
-    for fault in ("fault_rate", "death_rate", "down", "ahead", "late_deletes", "conflicts"):
+    for fault in ("fault_rate", "death_rate", "down", "ahead", "late_deletes"):
         setattr(world.bucket, fault, getattr(calm, fault))
     for naps in ("naps", "list_naps", "create_naps", "late_replaces", "replace_naps", "put_naps"):
         setattr(world.bucket, naps, getattr(calm, naps))
+    world.bucket.conflicts, world.bucket.page_naps = calm.conflicts, calm.page_naps
     # Somebody has ended the legal hold, and has corrected the policy.
     world.bucket.held.clear()
     world.bucket.refused.clear()

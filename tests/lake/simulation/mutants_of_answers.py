@@ -1,11 +1,16 @@
 """Mutants that misread an answer of the store: each lacks one rule for what an answer proves."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 from unittest import mock
 
 from lake.commit.records import Commit, Committer
 from lake.errors import IdempotencyConflict, Mismatch
+from lake.seal.segments import Chain, chain_of
+from lake.store.object_meta import Stored
+from lake.store.object_store import ObjectStore
 from tests.lake.simulation.mutants_of_images import Mutant
 from tests.lake.simulation.store import SimulatedStore
 
@@ -33,4 +38,17 @@ def part_is_the_whole() -> AbstractContextManager[Any]:
     return mock.patch.object(SimulatedStore, "received_part", received)
 
 
-OF_ANSWERS: tuple[Mutant, ...] = (conflict_is_anothers_image, part_is_the_whole)
+def chain_is_listed_once() -> AbstractContextManager[Any]:
+    """A reader takes a file for lost that one listing lacks."""
+
+    async def by_one(_: ObjectStore, window_start: datetime, listed: Iterable[Stored]) -> Chain:
+        return chain_of(window_start, listed)
+
+    return mock.patch("lake.read.listing.complete_chain", by_one)
+
+
+OF_ANSWERS: tuple[Mutant, ...] = (
+    conflict_is_anothers_image,
+    part_is_the_whole,
+    chain_is_listed_once,
+)

@@ -85,6 +85,8 @@ class Bucket:
     """If-Match PUTs whose condition fails though no other process has changed the object"""
     cuts: Chance = field(default_factory=Chance)
     """bodies of objects that the network cuts off"""
+    page_naps: Callable[[str], float] = lambda _: 0.0
+    """seconds from a page of a listing to the next one, by process name; 0: of the same moment"""
     _versions: int = 0
 
     def now(self) -> datetime:
@@ -204,8 +206,8 @@ class SimulatedStore(ObjectStore):
     async def objects(self, prefix: str) -> list[Stored]:
         await self._read()
         inside = f"{prefix}/"
-        there = sorted(self._bucket.objects.items())
-        found = [stored for key, (_, stored) in there if key.startswith(inside)]
+        listed = await self._listed(lambda key: key if key.startswith(inside) else "")
+        found = [stored for _, stored in listed]
         await self._nap(self._bucket.list_naps(self._process.name, prefix))
         return found
 
@@ -225,13 +227,28 @@ class SimulatedStore(ObjectStore):
     async def level(self, prefix: str) -> tuple[list[str], list[Stored]]:
         await self._read()
         inside = f"{prefix}/" if prefix else ""
-        below = {
-            key.removeprefix(inside): stored
-            for key, (_, stored) in self._bucket.objects.items()
-            if key.startswith(inside)
-        }
-        folders = sorted({rest.split("/")[0] for rest in below if "/" in rest})
-        return folders, [stored for rest, stored in below.items() if "/" not in rest]
+
+        def name(key: str) -> str:
+            folder, slash, _ = key.removeprefix(inside).partition("/")
+            return f"{folder}{slash}" if key.startswith(inside) else ""
+
+        listed = await self._listed(name)
+        folders = [name.removesuffix("/") for name, _ in listed if name.endswith("/")]
+        return folders, [stored for name, stored in listed if not name.endswith("/")]
+
+    async def _listed(self, name: Callable[[str], str]) -> list[tuple[str, Stored]]:
+        """List the names of keys in order; what follows a pause of a page is of a later moment."""
+        found: list[tuple[str, Stored]] = []
+        while True:
+            after = found[-1][0] if found else ""
+            there = {name(key): stored for key, (_, stored) in self._bucket.objects.items()}
+            rest = [(each, there[each]) for each in sorted(there) if each > after]
+            pause = self._bucket.page_naps(self._process.name) if len(rest) > _PAGE else 0.0
+            if not pause:
+                return found + rest
+            found += rest[:_PAGE]
+            await asyncio.sleep(pause)
+            await self._live()
 
     def received_part(self, part: bytes) -> bytes:
         """Body of an answer that the network cut off after `part`: the client sees its length."""
@@ -315,6 +332,11 @@ class SimulatedStore(ObjectStore):
             await asyncio.sleep(bucket.random.expovariate(20))
         if bucket.random.random() < bucket.death_rate:
             self._process.alive = False
+        await self._live()
+
+    async def _live(self) -> None:
+        """Continue at the end of a pause of the process; never, if it has died."""
+        bucket = self._bucket
         while self._process.alive and bucket.loop.time() < self._process.paused_until:  # noqa: ASYNC110  # virtual time, and it moves
             await asyncio.sleep(self._process.paused_until - bucket.loop.time())
         if not self._process.alive:

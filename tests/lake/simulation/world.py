@@ -69,6 +69,7 @@ class World:
         self.loop = loop
         self.bucket = Bucket(loop, random.Random(seed + 1))
         self.chance = partial(chance, seed)
+        self.bucket.page_naps = self.chance("pages", stories=0.2, rate=0.7).pause
         self.bucket.conflicts = self.chance("conflicts", stories=0.2, rate=0.3)
         self.promises = Promises()
         self.failure: Broken | None = None
