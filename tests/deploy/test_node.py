@@ -169,6 +169,20 @@ def test_the_head_gets_no_login_to_the_accounts(tmp_path: Path) -> None:
     assert url == "postgresql://pixlake:p%40ss%2Fword@db:5432/pixlake?sslmode=require"
 
 
+def test_only_workers_count_limits_together(tmp_path: Path) -> None:
+    given = settings(
+        tmp_path,
+        address="10.0.0.1",
+        cache_host="cache",
+        cache_port=6380,
+        cache_password=SecretStr("p@ss/word"),
+    )
+    assert "PIXLAKE_CACHE_URL" not in node_environment(given, "head")
+    url = node_environment(given, "worker")["PIXLAKE_CACHE_URL"]
+    assert url == "rediss://pixlake:p%40ss%2Fword@cache:6380/0"
+    assert settings(tmp_path, cache_host="cache").cache_url is None
+
+
 def test_where_rds_is_known_it_is_checked(tmp_path: Path) -> None:
     authority = tmp_path / "rds.pem"
     authority.touch()

@@ -109,8 +109,14 @@ ACKNOWLEDGED: Final = (
         "AWS Backup names a snapshot when it takes the snapshot, always with this prefix.",
     ),
     Acknowledged(
+        "AwsSolutions-AEC6",
+        ".*-data/Gcs",
+        "The rule knows tokens only. This group has users with passwords and rights. AWS allows "
+        "no token beside them; a rule test checks that it has them.",
+    ),
+    Acknowledged(
         "AwsSolutions-SMG4",
-        ".*-(data/(DatabaseUser|RayToken|CacheToken)|platform/OriginSecret|canary/ApiKey)",
+        ".*-(data/(DatabaseUser|RayToken|CacheToken|LimitsToken)|platform/OriginSecret|canary/ApiKey)",
         "An operator rotates these secrets with docs/runbook/rotate-secrets.md: each has two sides "
         "that must change together, which no rotation function can do. The master user's secret "
         "rotates weekly.",

@@ -16,6 +16,8 @@ FAST_BURN: Final = 14.4
 SLOW_BURN: Final = 3.0
 UPLOAD_SECONDS: Final = 2.0
 _DAY_MINUTES: Final = 24 * 60
+# ElastiCache allows 65,000 connections to a node.
+_CACHE_CONNECTIONS: Final = 52_000
 
 
 def alarms(
@@ -92,7 +94,7 @@ def alarms(
             minutes=_DAY_MINUTES,
             missing="breaching",
         ),
-        *(_cache(name) for name in caches),
+        *(alarm for name in caches for alarm in _cache(name)),
     ]
     for cell, target in targets.items():
         found.append(_healthy(cell, target, balancer))
@@ -172,17 +174,34 @@ def _database(name: str) -> list[Alarm]:
     ]
 
 
-def _cache(name: str) -> Alarm:
-    """Build the alarm of one node; ElastiCache has metrics of nodes, not of groups."""
-    of = {"CacheClusterId": name}
-    return Alarm(
-        f"cache-full-{int(name[-3:])}",
-        "Valkey refuses Ray's state when it is full",
-        {"full": Metric("AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "Maximum", of)},
-        "full",
-        85,
-        times=3,
-    )
+def _cache(name: str) -> list[Alarm]:
+    """Build the alarms of one node; ElastiCache has metrics of nodes, not of groups."""
+    of, number = {"CacheClusterId": name}, int(name[-3:])
+    return [
+        Alarm(
+            f"cache-full-{number}",
+            "Valkey refuses Ray's state when it is full",
+            {"full": Metric("AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "Maximum", of)},
+            "full",
+            85,
+            times=3,
+        ),
+        Alarm(
+            f"cache-evicts-{number}",
+            "Valkey evicts keys, and Ray's state may be among them",
+            {"evicted": Metric("AWS/ElastiCache", "Evictions", "Sum", of)},
+            "evicted",
+            0,
+        ),
+        Alarm(
+            f"cache-connections-{number}",
+            "Valkey refuses connections above 65,000",
+            {"open": Metric("AWS/ElastiCache", "CurrConnections", "Maximum", of)},
+            "open",
+            _CACHE_CONNECTIONS,
+            times=3,
+        ),
+    ]
 
 
 def replication_late(bucket: str, replica: str) -> Alarm:

@@ -103,7 +103,7 @@ class Database(Model):
 
 
 class Cache(Model):
-    """ElastiCache for Valkey, for Ray's state; at least two nodes, in two zones."""
+    """ElastiCache for Valkey, for Ray's state and limits; at least two nodes, in two zones."""
 
     node: str = "cache.t4g.small"
     replicas: int = Field(default=1, ge=1, le=5)

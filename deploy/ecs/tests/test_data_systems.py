@@ -1,5 +1,6 @@
 """One test for each system that stores or shows data: it exists, with the required settings."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +72,44 @@ def test_valkey_has_tls_a_token_and_a_second_zone(assemblies: dict[str, Assembly
     assert group.props["Engine"] == "valkey"
     assert group.props["TransitEncryptionEnabled"] is True
     assert group.props["MultiAZEnabled"] is True
-    assert "resolve:secretsmanager" in assembly.text("data", group.props["AuthToken"])
+    assert "AuthToken" not in group.props
+
+
+def test_ray_and_the_limits_have_users_of_their_own(assemblies: dict[str, Assembly]) -> None:
+    assembly = assemblies["large"]
+    [group] = assembly.resources("AWS::ElastiCache::ReplicationGroup")
+    assert [assembly.text("data", one) for one in group.props["UserGroupIds"]] == [
+        "${data/GcsUsers}"
+    ]
+    users = {user.id: user.props for user in assembly.resources("AWS::ElastiCache::User")}
+    listed = assembly.one("data", "GcsUsers").props["UserIds"]
+    assert [assembly.text("data", one) for one in listed] == [
+        "${data/GcsRayUser}",
+        "${data/GcsLimitsUser}",
+    ]
+    for id, token in (("GcsRayUser", "CacheToken"), ("GcsLimitsUser", "LimitsToken")):
+        [password] = [assembly.text("data", one) for one in users[id]["Passwords"]]
+        assert f"resolve:secretsmanager:${{data/{token}}}" in password
+    # Ray logs in without a user's name.
+    assert users["GcsRayUser"]["UserName"] == "default"
+    rights = users["GcsLimitsUser"]["AccessString"].removeprefix("on ")
+    assert rights.startswith("~pixlake:* -@all ")
+    page = (Path(__file__).parents[3] / "docs" / "limits.md").read_text()
+    assert f"user pixlake on >PASSWORD {rights}\n" in page
+
+
+def test_only_workers_count_limits_in_valkey(assemblies: dict[str, Assembly]) -> None:
+    for stage, kinds in (("large", {"Worker"}), ("small", set())):
+        assembly = assemblies[stage]
+        know = set()
+        for kind in ("Head", "Worker", "Ingest"):
+            container = assembly.one("cell-a", kind).props["ContainerDefinitions"][0]
+            if "NODE_CACHE_PASSWORD" in {one["Name"] for one in container["Secrets"]}:
+                know.add(kind)
+                given = {one["Name"]: one["Value"] for one in container["Environment"]}
+                assert (given["NODE_CACHE_PORT"], given["NODE_CACHE_USER"]) == ("6380", "pixlake")
+                assert "NODE_CACHE_HOST" in given
+        assert know == kinds
 
 
 def test_valkey_keeps_the_state_of_ray(assemblies: dict[str, Assembly]) -> None:

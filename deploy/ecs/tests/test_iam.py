@@ -104,6 +104,8 @@ MATRIX = [
     (WORKER_START, "ecr:PutImage", "${platform/Repository.Arn}", DENY),
     (WORKER_START, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
     (WORKER_START, "secretsmanager:GetSecretValue", "${data/CacheToken}", DENY),
+    (HEAD_START, "secretsmanager:GetSecretValue", "${data/LimitsToken}", DENY),
+    (INGEST_START, "secretsmanager:GetSecretValue", "${data/LimitsToken}", DENY),
     (INGEST_START, "secretsmanager:GetSecretValue", "${data/RayToken}", ALLOW),
     (INGEST_START, "secretsmanager:GetSecretValue", SECRET, DENY),
     (HEAD_START, "secretsmanager:GetSecretValue", SECRET, DENY),
@@ -149,7 +151,10 @@ def test_rights(assembly: Assembly, role: str, action: str, resource: str, *, wa
 # Secrets of each task. Only workers and the set-up know the password of the accounts.
 SECRETS = {
     "Head": {"RAY_AUTH_TOKEN", "RAY_REDIS_PASSWORD"},
-    "Worker": {"RAY_AUTH_TOKEN", "NODE_DATABASE_USER", "NODE_DATABASE_PASSWORD"},
+    "Worker": {
+        *("RAY_AUTH_TOKEN", "NODE_DATABASE_USER", "NODE_DATABASE_PASSWORD"),
+        "NODE_CACHE_PASSWORD",
+    },
     "Ingest": {"RAY_AUTH_TOKEN"},
     "Setup": {"SETUP_MASTER_USER", "SETUP_MASTER_PASSWORD", "SETUP_PASSWORD"},
 }
@@ -165,8 +170,8 @@ def test_each_task_gets_its_secrets_and_no_other(assembly: Assembly) -> None:
         for task in assembly.resources("AWS::ECS::TaskDefinition", stack="cell-a")
     }
     cached = count(assembly, "AWS::ElastiCache::ReplicationGroup")
-    of_the_head = {"Head": SECRETS["Head"] if cached else SECRETS["Head"] - {"RAY_REDIS_PASSWORD"}}
-    assert found == SECRETS | of_the_head
+    of_valkey = set() if cached else {"RAY_REDIS_PASSWORD", "NODE_CACHE_PASSWORD"}
+    assert found == {kind: names - of_valkey for kind, names in SECRETS.items()}
 
 
 # Verbs (get, put, delete) that a worker and an ingest node need below each folder of the lake.

@@ -108,5 +108,6 @@ def test_containers_have_the_walls_and_variables_of_the_stacks(
     # Nothing of the accounts, of Valkey and of Kafka on other nodes; the rest must be there.
     for name in known - names:
         assert re.match(
-            r"NODE_(DATABASE|KAFKA|KIND|LEADS)|RAY_(REDIS|external)|PIXLAKE_(KAFKA|STANDBY)", name
+            r"NODE_(CACHE|DATABASE|KAFKA|KIND|LEADS)|RAY_(REDIS|external)|PIXLAKE_(KAFKA|STANDBY)",
+            name,
         )

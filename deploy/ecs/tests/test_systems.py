@@ -155,7 +155,9 @@ def test_secrets_are_generated_and_encrypted(assembly: Assembly) -> None:
     secrets = list(assembly.resources("AWS::SecretsManager::Secret"))
     cached = count(assembly, "AWS::ElastiCache::ReplicationGroup")
     names = {"DatabaseUser", "RayToken", "OriginSecret", "ApiKey"}
-    assert {one.id for one in secrets} == names | ({"CacheToken"} if cached else set())
+    assert {one.id for one in secrets} == names | (
+        {"CacheToken", "LimitsToken"} if cached else set()
+    )
     for secret in secrets:
         assert "GenerateSecretString" in secret.props
         assert "KmsKeyId" in secret.props

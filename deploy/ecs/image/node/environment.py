@@ -93,4 +93,7 @@ def ray_environment(settings: NodeSettings, kind: Kind) -> dict[str, str]:
     url = settings.database_url
     if kind != "head" and url is not None:
         found["PIXLAKE_DATABASE_URL"] = url
+    # The API runs on workers.
+    if kind == "worker" and (cache := settings.cache_url) is not None:
+        found["PIXLAKE_CACHE_URL"] = cache
     return found

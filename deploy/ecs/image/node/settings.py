@@ -73,6 +73,10 @@ class NodeSettings(BaseSettings):
     database_ca: Path = Field(
         default=Path("/etc/pixlake/rds.pem"), description="certificate authorities of RDS"
     )
+    cache_host: str | None = None
+    cache_port: int = 6379
+    cache_user: str = "pixlake"
+    cache_password: SecretStr | None = None
     kafka_cluster_arn: str | None = Field(
         default=None, description="ARN of the MSK cluster, whose brokers are looked up at start"
     )
@@ -87,6 +91,15 @@ class NodeSettings(BaseSettings):
             f"postgresql://{quote(self.database_user, safe='')}:{password}@{self.database_host}"
             f":{self.database_port}/{self.database_name}?{urlencode(tls(self.database_ca))}"
         )
+
+    @property
+    def cache_url(self) -> str | None:
+        """Value of PIXLAKE_CACHE_URL, always with TLS; None without a host or a password."""
+        if not (self.cache_host and self.cache_password):
+            return None
+        password = quote(self.cache_password.get_secret_value(), safe="")
+        user = quote(self.cache_user, safe="")
+        return f"rediss://{user}:{password}@{self.cache_host}:{self.cache_port}/0"
 
 
 def tls(authority: Path) -> dict[str, str]:

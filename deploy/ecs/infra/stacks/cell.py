@@ -6,7 +6,7 @@ from aws_cdk import aws_servicediscovery as cloudmap
 from constructs import Construct
 
 from infra import contract, grants, ports
-from infra.parts import task
+from infra.parts import task, valkey
 from infra.parts.scaling import follow_backlog
 from infra.parts.service import Fleet, service
 from infra.parts.surroundings import Surroundings
@@ -204,6 +204,9 @@ class CellStack(Stack):
                 "NODE_DATABASE_PASSWORD": f"{user}:password::",
             }
             arns.append(user)
+            if data.limits_token is not None:
+                secrets["NODE_CACHE_PASSWORD"] = data.limits_token.ref
+                arns.append(data.limits_token.ref)
             return task.Access(statements, secrets, arns, self._copied_keys())
         return task.Access(statements, secrets, arns)
 
@@ -216,6 +219,7 @@ class CellStack(Stack):
         data, settings = self._around.data, self.settings
         database = data.database
         return {
+            **self._cache(),
             "NODE_STAGE": settings.stage,
             "NODE_CELL": self._cell.name,
             "NODE_LEADS": str(settings.leads).lower(),
@@ -242,6 +246,17 @@ class CellStack(Stack):
     def _reconnect_seconds(self) -> int:
         """Longest wait of a node for a lost head; short if a new head would not know the node."""
         return _WITH_STATE_SECONDS if self._around.data.gcs is not None else _WITHOUT_SECONDS
+
+    def _cache(self) -> dict[str, str]:
+        """Return the address at which workers count limits together."""
+        gcs = self._around.data.gcs
+        if gcs is None:
+            return {}
+        return {
+            "NODE_CACHE_HOST": gcs.attr_primary_end_point_address,
+            "NODE_CACHE_PORT": str(ports.CACHE),
+            "NODE_CACHE_USER": valkey.LIMITS_USER,
+        }
 
     def _fault_tolerance(self) -> dict[str, str]:
         gcs = self._around.data.gcs

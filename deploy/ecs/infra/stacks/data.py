@@ -1,4 +1,4 @@
-"""Data: the bucket, the accounts' database, Valkey for Ray's state, and their secrets."""
+"""Data: the bucket, the accounts' database, Valkey for Ray's state and limits, and secrets."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_elasticache as elasticache
@@ -54,12 +54,18 @@ class DataStack(Stack):
         )
         self.database = self._database()
         self.cache_token: sm.CfnSecret | None = None
+        self.limits_token: sm.CfnSecret | None = None
         self.gcs: elasticache.CfnReplicationGroup | None = None
         if settings.cluster.gcs_fault_tolerance:
             self.cache_token = secret.generated(
-                self, "CacheToken", key, what="who may talk to Valkey", length=64
+                self, "CacheToken", key, what="Ray's user of Valkey", length=64
             )
-            self.gcs = valkey.group(self, "Gcs", settings, network, key, self.cache_token)
+            self.limits_token = secret.generated(
+                self, "LimitsToken", key, what="the workers' user of Valkey", length=64
+            )
+            self.gcs = valkey.group(
+                self, "Gcs", settings, network, key, ray=self.cache_token, limits=self.limits_token
+            )
         self.export("Bucket", self.bucket_name)
 
     def _user(self, key: str, replica: ReplicaStack | None) -> str:

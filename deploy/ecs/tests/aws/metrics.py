@@ -69,6 +69,8 @@ EMITTED: Final = (
     _one("AWS/RDS", "CPUUtilization", "DBInstanceIdentifier", "rds-metrics"),
     # An old page asks for CacheNodeId, too; public alarms name CacheClusterId alone.
     _one("AWS/ElastiCache", "DatabaseMemoryUsagePercentage", "CacheClusterId", UNVERIFIED),
+    _one("AWS/ElastiCache", "Evictions", "CacheClusterId", UNVERIFIED),
+    _one("AWS/ElastiCache", "CurrConnections", "CacheClusterId", UNVERIFIED),
     # Request metrics need a metrics configuration of the bucket, whose id is FilterId.
     _one("AWS/S3", "5xxErrors", "BucketName, FilterId", "s3-metrics", at_rest=True),
     _one(

@@ -72,6 +72,7 @@ FREE: Final = {
     ),
     _RIGHTS: (
         "AWS::EC2::SecurityGroup AWS::EC2::SecurityGroupEgress AWS::EC2::SecurityGroupIngress "
+        "AWS::ElastiCache::User AWS::ElastiCache::UserGroup "
         "AWS::IAM::InstanceProfile AWS::IAM::ManagedPolicy AWS::IAM::Policy AWS::IAM::Role"
     ),
     _FREE_TIER: (

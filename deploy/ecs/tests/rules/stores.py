@@ -130,14 +130,14 @@ def _first_revision(assembly: Assembly) -> None:
 
 
 def valkey_can_fail_over(assembly: Assembly) -> Iterator[str]:
-    """AWS refuses one node, or a token without TLS; CDK and cfn-lint accept both."""
+    """AWS refuses one node, or users without TLS; CDK and cfn-lint accept both."""
     for group in assembly.resources("AWS::ElastiCache::ReplicationGroup"):
         props = group.props
         if props["AutomaticFailoverEnabled"] and props.get("ReplicasPerNodeGroup", 0) < 1:
             yield f"{group.name}: no replica to fail over to"
-        if "AuthToken" in props and not props.get("TransitEncryptionEnabled"):
-            yield f"{group.name}: a token without TLS"
-        if "AuthToken" not in props or not props["MultiAZEnabled"]:
+        if "UserGroupIds" in props and not props.get("TransitEncryptionEnabled"):
+            yield f"{group.name}: users without TLS"
+        if "UserGroupIds" not in props or not props["MultiAZEnabled"]:
             yield f"{group.name}: open, or in one zone"
         if props["NumNodeGroups"] != 1:
             yield f"{group.name}: Ray supports only one shard"
