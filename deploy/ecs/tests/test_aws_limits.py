@@ -1,11 +1,13 @@
 """Settings that AWS would refuse during a deployment are refused before it, by their names."""
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from infra.aws_limits import QUOTAS, needed
 from infra.settings import Settings
-from quotas import commands
+from quotas import commands, lacking
 from tests.matrix import Change, changed
 
 _VPN = {
@@ -68,3 +70,17 @@ def test_a_new_account_is_told_which_quotas_it_lacks() -> None:
     text = "\n".join(commands(large))
     assert QUOTAS["on-demand"].code in text
     assert f"{QUOTAS['spot'].code} --desired-value {(80 - 3) * 8}" in text
+
+
+@pytest.mark.parametrize(("spot", "lacks"), [(6.0, True), (13.0, False), (100.0, False)])
+def test_an_account_is_checked_before_the_first_stack(spot: float, *, lacks: bool) -> None:
+    asked = []
+
+    def aws(*words: str) -> dict[str, Any]:
+        asked.append(words)
+        return {"Quota": {"Value": spot if "L-36FBB829" in words else 1000.0}}
+
+    found = "\n".join(lacking(changed("small", {}), aws))
+    assert len(asked) == len(needed(Settings.load("small")))
+    assert ("this account has 6" in found) is lacks
+    assert ("--quota-code L-36FBB829 --desired-value 13" in found) is lacks

@@ -250,3 +250,13 @@ def test_a_network_and_a_domain_of_yours_are_lived_in(switched: Switched) -> Non
     assert names == {"pixels.example.org", "origin.pixels.example.org"}
     zones = {one.props["HostedZoneId"] for one in domain.resources("AWS::Route53::RecordSet")}
     assert zones == {"Z111"}
+
+
+def test_disks_of_hosts_have_the_tags_of_the_budget(assemblies: dict[str, Assembly]) -> None:
+    templates = [one.props for one in assemblies["large"].resources("AWS::EC2::LaunchTemplate")]
+    assert templates
+    for template in templates:
+        [tagged] = template["LaunchTemplateData"]["TagSpecifications"]
+        assert tagged["ResourceType"] == "volume"
+        tags = {tag["Key"]: tag["Value"] for tag in tagged["Tags"]}
+        assert tags == {"application": "pixlake", "stage": "large"}

@@ -119,6 +119,16 @@ class Hosts:
                     )
                 ],
                 monitoring=of.MonitoringProperty(enabled=True),
+                # An Auto Scaling group tags instances and not their disks; the budget goes by tags.
+                tag_specifications=[
+                    of.TagSpecificationProperty(
+                        resource_type="volume",
+                        tags=[
+                            cdk.CfnTag(key="application", value="pixlake"),
+                            cdk.CfnTag(key="stage", value=self._stack.settings.stage),
+                        ],
+                    )
+                ],
                 user_data=cdk.Fn.base64(
                     _USER_DATA.format(cluster=self._stack.settings.prefix, processes=task.PROCESSES)
                 ),
