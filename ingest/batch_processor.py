@@ -246,6 +246,8 @@ class BatchProcessor:
             )
         refusals.in_a_row += 1
         await self._record(in_flight, why)
+        if in_flight.tracked.refused is None:  # the message had expired before
+            refusals.in_a_row = max(0, refusals.in_a_row - 1)
 
     async def _record(self, in_flight: InFlight, why: Fault) -> None:
         """Record a refusal or an expired message, then settle it."""

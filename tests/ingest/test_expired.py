@@ -115,6 +115,18 @@ async def test_an_archive_is_loaded_also_after_its_messages_expired(
     assert await read_all(dated, lake, 2) == {"replayed": 2}
 
 
+async def test_a_refused_message_that_expired_before_is_no_refusal(
+    stage: Stage, lake: Lake
+) -> None:
+    dated = make(stage)
+    await dated.send(*(Sent(b"no image %d" % n, milliseconds=days_ago(400)) for n in range(3)))
+    assert await read_all(dated, lake, 3) == {"expired": 3}
+    # Two refusals in a row would stop the consumer.
+    one_by_one = {"kafka_batch_messages": 1, "kafka_max_inflight_messages": 1}
+    accept = {"kafka_old_messages": "accept", "kafka_max_dead_letters_in_a_row": 1, **one_by_one}
+    assert await read_all(dated, lake, 3, **accept) == {"expired": 3}
+
+
 @pytest.mark.parametrize("clock", ["CreateTime", "LogAppendTime"])
 async def test_what_is_gone_stays_gone_when_its_topic_is_read_again(
     stage: Stage, lake: Lake, clock: str
