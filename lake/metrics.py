@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 from lake.audit.last_audit import LastAudit
 from lake.lake import Lake
-from lake.retention.sweeper import SweepReport
+from lake.retention.sweep_report import SweepReport
 from lake.seal.maintenance import MaintenanceReport
 from lake.tables.tables import TABLES
 

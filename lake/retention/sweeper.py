@@ -21,17 +21,24 @@ lake/store/accepted_time.py.
 
 import asyncio
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from lake import layout
 from lake.commit.expiry import expiry_of
 from lake.commit.records import parse_record
 from lake.commit.rejections import parse_rejected
-from lake.errors import KeyMissing, LakeError, Mismatch, UnreadableObject
+from lake.errors import (
+    KeyMissing,
+    LakeError,
+    Mismatch,
+    Unavailable,
+    UnreadableObject,
+)
 from lake.logs import logger
 from lake.retention.staging_files import unlink_staging
+from lake.retention.sweep_report import SweepReport
 from lake.store.accepted_time import accept_time
 from lake.store.clock import StoreClock
 from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders
@@ -45,20 +52,6 @@ log = logger(__name__)
 
 _DELETERS = 16
 _HOUR = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
-
-
-@dataclass(slots=True)
-class SweepReport:
-    """Number of deleted objects by kind; `failed` counts objects that could not be processed."""
-
-    images: int = 0
-    image_objects: int = 0
-    orphans: int = 0
-    journal: int = 0
-    lake: int = 0
-    rejections: int = 0
-    leftovers: int = 0
-    failed: int = 0
 
 
 class Sweeper:
@@ -85,9 +78,10 @@ class Sweeper:
         self._deleters = asyncio.Semaphore(_DELETERS)
 
     async def sweep(self) -> SweepReport:
-        """Sweep the whole store; raises TimeJumped, or StoreUnavailable if it can't be listed.
+        """Sweep the whole store; raises TimeJumped, or Unavailable if its clock can't be read.
 
-        A failure for one image or object is logged, and the next sweep tries again.
+        A failure for an image, an object or a folder is logged and counted, and the next sweep
+        tries again.
         """
         await self._clock.fresh()
         confirmed, note = self._accept_time, not self._dry_run
@@ -96,12 +90,21 @@ class Sweeper:
         self._latest = accepted + self._times.time_jump
         self._store.skipped.clear()
         report = SweepReport()
-        await self._sweep_images(report)
-        report.journal += await self._sweep_journal(layout.IMAGE_ROWS, report)
-        report.rejections += await self._sweep_journal(layout.REJECTION_ROWS, report)
-        await self._sweep_rejections(report)
-        await self._sweep_lake(report)
-        await self._sweep_leftovers(report)
+        parts: dict[str, Callable[[SweepReport], Awaitable[None]]] = {
+            layout.IMAGES: self._sweep_images,
+            layout.JOURNAL: partial(self._sweep_journal, layout.IMAGE_ROWS),
+            layout.REJECTION_ROWS.journal: partial(self._sweep_journal, layout.REJECTION_ROWS),
+            layout.REJECTION_RECORDS: self._sweep_rejections,
+            layout.TRIES: self._sweep_tries,
+            "lake": self._sweep_lake,
+            layout.PROBE: self._sweep_leftovers,
+        }
+        for folder, sweep in parts.items():
+            try:
+                await sweep(report)
+            except Unavailable as error:  # a folder that can't be listed keeps no other
+                report.failed += 1
+                log.warning("folder not swept", folder=folder, error=error)
         return report
 
     async def _sweep_images(self, report: SweepReport) -> None:
@@ -197,8 +200,7 @@ class Sweeper:
         await delete()
         return True
 
-    async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> int:
-        deleted = 0
+    async def _sweep_journal(self, of: layout.Folders, report: SweepReport) -> None:
         for name in await self._store.folders(of.journal):
             try:
                 window_start = layout.parse_window(name)
@@ -208,8 +210,11 @@ class Sweeper:
             await self._clock.fresh()
             if self._is_due(window_start):
                 objects = await self._store.objects(layout.journal_prefix(window_start, of))
-                deleted += await self._delete([stored.key for stored in objects], report)
-        return deleted
+                deleted = await self._delete([stored.key for stored in objects], report)
+                if of is layout.IMAGE_ROWS:
+                    report.journal += deleted
+                else:
+                    report.rejections += deleted
 
     async def _sweep_rejections(self, report: SweepReport) -> None:
         # A record is written once, or again after it expired, so it is as old as its window.
@@ -222,6 +227,8 @@ class Sweeper:
             except LakeError as error:
                 report.failed += 1
                 log.warning("rejection not swept", key=stored.key, error=error)
+
+    async def _sweep_tries(self, report: SweepReport) -> None:
         async for stored in self._store.walk(layout.TRIES):
             await self._clock.fresh()
             if self._is_due(stored.modified):

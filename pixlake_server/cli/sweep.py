@@ -12,7 +12,7 @@ from pixlake.cli.options import DryRun, Home, Json, Yes
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
-    from lake.retention.sweeper import SweepReport
+    from lake.retention.sweep_report import SweepReport
     from lake.settings import LakeSettings
 
 

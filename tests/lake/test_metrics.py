@@ -13,7 +13,7 @@ from lake.audit.last_audit import keep, last_audit
 from lake.errors import StoreUnavailable, UnreadableObject
 from lake.lake import Lake
 from lake.metrics import METRICS, Metric, Sample, SealerTotals
-from lake.retention.sweeper import SweepReport
+from lake.retention.sweep_report import SweepReport
 from lake.settings import LakeSettings
 from lake.timing import TIMES
 from tests.lake.clocks import at_age

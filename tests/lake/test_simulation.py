@@ -21,6 +21,7 @@ from tests.lake.simulation.long_chain import long_chain
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_ages import OF_AGES
+from tests.lake.simulation.mutants_of_answers import OF_DENIALS, OF_SHORTAGE
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS
 from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
@@ -32,6 +33,7 @@ from tests.lake.simulation.rebuilt import rebuilt
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.rotten_segment import rotten_segment
 from tests.lake.simulation.sent_again import sent_again
+from tests.lake.simulation.shortage import denied_folder, full_store
 from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.story import Story, erasures, tell, week_end, working_days
 from tests.lake.simulation.stuck import stuck_windows
@@ -70,6 +72,8 @@ AIMED: dict[str, Story] = {
     "conflict_is_anothers_image": week_end,
     "part_is_the_whole": working_days,
     "chain_is_listed_once": long_chain,
+    **{mutant.__name__: full_store for mutant in OF_SHORTAGE},
+    **{mutant.__name__: denied_folder for mutant in OF_DENIALS},
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
@@ -91,6 +95,8 @@ AIMED: dict[str, Story] = {
 # First seed that catches a mutant, if that is not 0. A change of the stories may move some: then
 # all seeds are tried in turn, and the test gets slow.
 CAUGHT_BY = {
+    "full_store_is_not_swept": 1,
+    "denied_folder_ends_the_sweep": 3,
     "sweeper_deletes_any_version": 2,
     "marker_holds_for_a_moment": 1,
     "listing_shows_rows_that_move": 3,
@@ -163,6 +169,8 @@ CAUGHT_BY = {
 # Stories of which a seed takes as long as many others, with the share of seeds that tests tell.
 LONG: dict[Story, int] = {
     long_chain: 100,
+    full_store: 50,
+    denied_folder: 50,
     rebuilt: 100,
     listed: 20,
     listed_copies: 20,

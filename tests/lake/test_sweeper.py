@@ -11,12 +11,21 @@ import pytest
 
 from lake import layout
 from lake.commit.journal import Journal
-from lake.errors import ImageErased, ImageExpired, ImageExpiring, ImageNotFound
+from lake.errors import (
+    ImageErased,
+    ImageExpired,
+    ImageExpiring,
+    ImageNotFound,
+    StoreDenied,
+    StoreFull,
+)
 from lake.lake import Lake
 from lake.read.views import Views
-from lake.retention.sweeper import Sweeper, SweepReport, end_of_file
+from lake.retention.sweep_report import SweepReport
+from lake.retention.sweeper import Sweeper, end_of_file
 from lake.settings import LakeSettings
 from lake.store.conditional_delete import Deletion
+from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import encode_chain_file, to_table
 from tests.lake.clocks import at, at_age
@@ -219,6 +228,39 @@ async def test_a_name_that_is_taken_over_meanwhile_keeps_its_new_image(
     # The next sweep leaves the new image as it is.
     assert (await sweep(later)).failed == 0
     assert (await later.reader.record(TENANT, image_id("a"))) == record
+
+
+class Denied(ObjectStore):
+    """A store that lets nobody list the journal."""
+
+    async def level(self, prefix: str) -> tuple[list[str], list[Stored]]:
+        if prefix.startswith(layout.JOURNAL):
+            raise StoreDenied(prefix)
+        return await super().level(prefix)
+
+
+async def test_a_folder_that_cannot_be_listed_keeps_no_other(
+    lake: Lake, lake_settings: LakeSettings
+) -> None:
+    await commit(lake, "a")
+    await lake.sealer.run_pass(now=True)
+    later = at_age(lake, days=7, seconds=3700)
+    report = await Sweeper(Denied.open(lake_settings), later.clock).sweep()
+    assert report == SweepReport(images=1, image_objects=2, lake=1, failed=1)
+
+
+class Full(ObjectStore):
+    """A store without room for anything but empty objects and markers of the sweeper."""
+
+    async def create(self, key: str, data: Buffer) -> str:
+        raise StoreFull(f"{key}: {len(data)} bytes")
+
+
+async def test_a_full_store_is_swept(lake: Lake, lake_settings: LakeSettings) -> None:
+    await commit(lake, "a")
+    later = at_age(lake, days=7, seconds=3700)
+    report = await Sweeper(Full.open(lake_settings), later.clock).sweep()
+    assert (report.images, report.failed) == (1, 0)
 
 
 class Died(Exception):

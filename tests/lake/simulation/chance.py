@@ -5,7 +5,12 @@ and a new kind of answer leaves them as they were.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from lake.errors import Mismatch
+
+Apply = Callable[[], str]
 
 _FIRST_SEED = 260
 
@@ -30,3 +35,20 @@ def chance(seed: int, event: str, *, stories: float, rate: float) -> Chance:
     dice = random.Random(f"{seed}:{event}")
     told = seed >= _FIRST_SEED and dice.random() < stories
     return Chance(rate if told else 0.0, dice)
+
+
+def contested(conflicts: Chance, apply: Apply) -> Apply:
+    """Return `apply`, or a change whose answer is Mismatch for no other process's sake.
+
+    S3 answers 409 to an If-Match PUT beside another request, which may fail as well. And the
+    client repeats a request after a 500: the repetition fails because of the first one.
+    """
+    if not conflicts.happens():
+        return apply
+
+    def with_conflict() -> str:
+        if conflicts.happens():
+            apply()
+        raise Mismatch("409")
+
+    return with_conflict

@@ -66,6 +66,7 @@ def _calm(world: World) -> None:
     # Somebody has ended the legal hold, and has corrected the policy.
     world.bucket.held.clear()
     world.bucket.refused.clear()
+    world.bucket.unlisted.clear()
 
 
 async def _pass(lake: Lake) -> str:

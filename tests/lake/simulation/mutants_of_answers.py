@@ -47,6 +47,22 @@ def chain_is_listed_once() -> AbstractContextManager[Any]:
     return mock.patch("lake.read.listing.complete_chain", by_one)
 
 
+class _Never(Exception):
+    """An error that nothing raises."""
+
+
+def full_store_is_not_swept() -> AbstractContextManager[Any]:
+    """A sweeper without room for a note of its time deletes nothing."""
+    return mock.patch("lake.store.accepted_time.StoreFull", _Never)
+
+
+def denied_folder_ends_the_sweep() -> AbstractContextManager[Any]:
+    """A folder that can't be listed ends a sweep."""
+    return mock.patch("lake.retention.sweeper.Unavailable", _Never)
+
+
+OF_SHORTAGE: tuple[Mutant, ...] = (full_store_is_not_swept,)
+OF_DENIALS: tuple[Mutant, ...] = (denied_folder_ends_the_sweep,)
 OF_ANSWERS: tuple[Mutant, ...] = (
     conflict_is_anothers_image,
     part_is_the_whole,

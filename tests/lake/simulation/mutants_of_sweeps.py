@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from lake.retention.sweeper import Sweeper, SweepReport
+from lake.retention.sweep_report import SweepReport
+from lake.retention.sweeper import Sweeper
 from lake.store.conditional_delete import Deletion
 from lake.store.folders import ImageFolder
 from tests.lake.simulation.mutants_of_images import Mutant, with_times

@@ -13,6 +13,7 @@ from lake.errors import (
     LakeError,
     Mismatch,
     StoreDenied,
+    StoreFull,
     StoreUnavailable,
 )
 from lake.store.conditional_delete import Deletion
@@ -20,19 +21,16 @@ from lake.store.object_meta import Stored
 from lake.store.object_store import Buffer, ObjectStore
 from lake.store.skipped_names import SkippedNames
 from lake.timing import TIMES
-from tests.lake.simulation.chance import Chance
+from tests.lake.simulation.chance import Apply, Chance, contested
 from tests.lake.simulation.machine import SimulatedMachine
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 # S3 refuses requests that were signed longer ago.
 SIGNATURE_SECONDS = 900.0
-# The signature of a sweeper's DELETE, made by a machine whose clock is ahead.
 DELETE_SECONDS = (TIMES.delete_signature + TIMES.machine_ahead).total_seconds()
 
 # Objects per page of a listing: few, so that the bucket changes between two pages.
 _PAGE = 3
-
-Apply = Callable[[], str]
 
 
 @dataclass(slots=True)
@@ -56,7 +54,7 @@ class Bucket:
     """the whole store answers 503"""
     outages: int = 0
     death_rate: float = 0.0
-    """probability that a process dies while it waits for the network"""
+    """probability that a process dies at a request"""
     naps: Callable[[str, str], float] = lambda *_: 0.0
     """seconds that a process sleeps after it has read an object, by process name and key"""
     list_naps: Callable[[str, str], float] = lambda *_: 0.0
@@ -81,6 +79,10 @@ class Bucket:
     """keys that no process may delete: a legal hold"""
     refused: set[str] = field(default_factory=set)
     """keys that no process may write: a policy"""
+    unlisted: set[str] = field(default_factory=set)
+    """beginnings of folders that no process may list"""
+    capacity: int | None = None
+    """bytes that the store has room for; empty objects always fit"""
     conflicts: Chance = field(default_factory=Chance)
     """If-Match PUTs whose condition fails though no other process has changed the object"""
     cuts: Chance = field(default_factory=Chance)
@@ -93,6 +95,9 @@ class Bucket:
         return EPOCH + timedelta(seconds=self.loop.time() + self.ahead)
 
     def write(self, key: str, data: bytes) -> str:
+        used = sum(len(body) for body, _ in self.objects.values()) if self.capacity else 0
+        if data and self.capacity is not None and used + len(data) > self.capacity:
+            raise StoreFull(f"no room for {key}")
         self._versions += 1
         etag = f'"{self._versions}"'
         self.objects[key] = data, Stored(key, len(data), etag, self.now())
@@ -151,7 +156,7 @@ class SimulatedStore(ObjectStore):
     async def replace(self, key: str, data: Buffer, etag: str) -> str:
         body = bytes(data)
         late = self._bucket.late_replaces(self._process.name, key)
-        apply = self._contested(partial(self._bucket.replace, key, body, etag))
+        apply = contested(self._bucket.conflicts, partial(self._bucket.replace, key, body, etag))
         answer = await self._write(key, apply, late=late)
         await self._nap(self._bucket.replace_naps(self._process.name, key))
         return answer
@@ -204,7 +209,7 @@ class SimulatedStore(ObjectStore):
         return self._found(key)[1]
 
     async def objects(self, prefix: str) -> list[Stored]:
-        await self._read()
+        await self._read(prefix)
         inside = f"{prefix}/"
         listed = await self._listed(lambda key: key if key.startswith(inside) else "")
         found = [stored for _, stored in listed]
@@ -225,7 +230,7 @@ class SimulatedStore(ObjectStore):
         return (await self.level(prefix))[0]
 
     async def level(self, prefix: str) -> tuple[list[str], list[Stored]]:
-        await self._read()
+        await self._read(prefix)
         inside = f"{prefix}/" if prefix else ""
 
         def name(key: str) -> str:
@@ -271,8 +276,10 @@ class SimulatedStore(ObjectStore):
             self._process.paused_until = self._bucket.loop.time() + seconds
             await self._wait()
 
-    async def _read(self) -> None:
+    async def _read(self, folder: str = "") -> None:
         await self._wait()
+        if folder.startswith(tuple(self._bucket.unlisted)):
+            raise StoreDenied(f"the folder {folder} is denied")
         if self._bucket.down or self._bucket.random.random() < self._bucket.fault_rate / 2:
             raise StoreUnavailable("503")
 
@@ -307,23 +314,6 @@ class SimulatedStore(ObjectStore):
         if fault == "applied":
             raise StoreUnavailable("timed out")
         return answer
-
-    def _contested(self, apply: Apply) -> Apply:
-        """Return `apply`, or a change whose answer is Mismatch for no other process's sake.
-
-        S3 answers 409 to an If-Match PUT beside another request, which may fail as well. And the
-        client repeats a request after a 500: the repetition fails because of the first one.
-        """
-        chance = self._bucket.conflicts
-        if not chance.happens():
-            return apply
-
-        def contested() -> str:
-            if chance.happens():
-                apply()
-            raise Mismatch("409")
-
-        return contested
 
     async def _wait(self) -> None:
         """A network hop. Processes die and pause here, that is, between any two store calls."""
