@@ -16,7 +16,8 @@ from processors.errors import InvalidPreset, UnknownPreset
 from processors.preset import BUILTIN, Preset, PresetName
 from processors.preset_check import try_out
 from processors.preset_registry import MAX_PRESET_BYTES, as_json
-from serve_app.accounts import PRESETS, Principal
+from serve_app.accounts import PRESETS, Principal, actor_of
+from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.admission.reads import Reader
 from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
@@ -122,7 +123,7 @@ async def put_preset(
     put = await context.worker.presets.put(
         name,
         await read_json_body(request, context.settings, MAX_PRESET_BYTES, _too_large),
-        f"key {principal.prefix} of {principal.tenant}",
+        actor_of(principal),
         partial(try_out, context.worker.sandbox),
         after=_after(request),
     )
@@ -130,6 +131,7 @@ async def put_preset(
         log.info(
             "preset stored", key_prefix=principal.prefix, preset=f"{name}@{put.preset.version}"
         )
+        await _note(context, name, put.preset.version, actor_of(principal))
     return Response(
         as_json(put.preset),
         status_code=201 if put.created else 200,
@@ -139,6 +141,16 @@ async def put_preset(
         },
         media_type=_JSON,
     )
+
+
+async def _note(context: AppContext, name: str, version: int, actor: str) -> None:
+    """Append the new version to the audit log of the accounts; the store has its author, too."""
+    try:
+        await context.accounts.run(
+            lambda accounts: accounts.log.preset_stored(name, version, actor=actor)
+        )
+    except AccountsUnavailable as error:
+        log.warning("the audit log lacks a preset", preset=f"{name}@{version}", error=error)
 
 
 async def _found(context: AppContext, name: str) -> Preset:

@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import getpass
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from pixlake.cli import output
-from pixlake.cli.failures import REFUSED
+from pixlake.cli.failures import REFUSED, UsageFault
 from pixlake.cli.files import read_file
 from pixlake.cli.options import Home, Json, Yes
+from pixlake_server.cli.accounts_access import open_accounts, operator
 from pixlake_server.cli.consent import ask
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def put(
     data = read_file(file)
     done = _run(home, lambda presets: _put(presets, data, name, file, home, yes=yes))
     stored = f"{done.preset.name}@{done.preset.version}"
+    if done.created:
+        _note(home, done.preset)
     if json:
         output.emit(
             {"name": done.preset.name, "version": done.preset.version, "created": done.created}
@@ -153,10 +155,20 @@ async def _put(
         await try_out(sandbox, wanted)
 
     try:
-        author = f"operator {getpass.getuser()}"[:100]
-        return await presets.put(chosen, data, author, trial)
+        return await presets.put(chosen, data, operator()[:100], trial)
     finally:
         await sandbox.close()
+
+
+def _note(home: Path | None, stored: "Preset") -> None:
+    """Append the new version to the audit log, where the accounts can be reached."""
+    from serve_app.accounts.errors import AccountsUnavailable  # noqa: PLC0415  # slow
+
+    try:
+        with open_accounts(home) as accounts:
+            accounts.log.preset_stored(stored.name, stored.version, actor=operator())
+    except (AccountsUnavailable, UsageFault):
+        output.note("the audit log of the accounts lacks this version; the store has its author")
 
 
 async def _find(presets: "PresetRegistry", name: str) -> "Preset":

@@ -1,7 +1,7 @@
 """Tenants and their API keys, in SQL through SQLAlchemy: SQLite or PostgreSQL."""
 
 from serve_app.accounts.account_log import AccountEvent
-from serve_app.accounts.accounts import Accounts, IssuedKey, KeyInfo, Principal
+from serve_app.accounts.accounts import Accounts, IssuedKey, KeyInfo, Principal, actor_of
 from serve_app.accounts.first_key import FIRST_TENANT, ensure_first_key
 from serve_app.accounts.keys import ADMIN, ERASE, IMAGES, PRESETS, READ, SCOPES, WRITE
 from serve_app.accounts.limits import Limits
@@ -23,5 +23,6 @@ __all__ = [
     "Limits",
     "Principal",
     "TenantInfo",
+    "actor_of",
     "ensure_first_key",
 ]

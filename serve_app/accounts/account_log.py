@@ -1,4 +1,4 @@
-"""Audit log of the accounts: who changed which key or tenant, with its facts before and after."""
+"""Audit log: who changed which key, tenant or preset, with its facts before and after."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ Act = Literal[
     "key.limited",
     "key.revoked",
     "key.rotated",
+    "preset.stored",
     "tenant.created",
     "tenant.limited",
     "tenant.suspended",
@@ -29,10 +30,10 @@ _MAX_ACTOR = 200
 
 @dataclass(frozen=True, slots=True)
 class AccountEvent:
-    """Change of a key or tenant. `actor`: a key with its tenant, an operator, or the service.
+    """Change of a key, tenant or preset. `actor`: a key with its tenant, an operator, the service.
 
-    `subject`: prefix of the changed key, or name of the changed tenant. `before` is None for what
-    was created.
+    `subject`: prefix of the changed key, or name of the changed tenant or preset. `before` is None
+    for what was created.
     """
 
     number: int
@@ -45,7 +46,7 @@ class AccountEvent:
 
 
 class AccountLog:
-    """Reader of the audit log; events cannot be changed or deleted."""
+    """Audit log; events cannot be changed or deleted."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,6 +72,21 @@ class AccountLog:
             )
             for row in rows
         ]
+
+    def preset_stored(self, name: str, version: int, *, actor: str) -> None:
+        """Append the event of a new version of a preset; raises AccountsUnavailable.
+
+        The version is in the store already, so an event may be missing, and none is wrong.
+        """
+        with self._database.begin() as connection:
+            append(
+                connection,
+                actor,
+                "preset.stored",
+                name,
+                before={"version": version - 1} if version > 1 else None,
+                after={"version": version},
+            )
 
 
 def append(

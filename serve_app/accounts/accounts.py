@@ -35,6 +35,11 @@ class Principal:
     tenant_limits: Limits = NO_LIMITS
 
 
+def actor_of(principal: Principal) -> str:
+    """Return the name of a caller in the audit log."""
+    return f"key {principal.prefix} of {principal.tenant}"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
     """Public facts about a key."""

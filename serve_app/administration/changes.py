@@ -29,11 +29,6 @@ def calls_of(request: Request) -> AccountsCalls:
     return context_of(request).accounts
 
 
-def actor_of(principal: Principal) -> str:
-    """Return the name of a caller in the audit log."""
-    return f"key {principal.prefix} of {principal.tenant}"
-
-
 async def body_of(request: Request, model: type[M]) -> M:
     """Read and validate the body of a request. Raises RequestValidationError, InvalidRequest."""
     context: AppContext = context_of(request)

@@ -7,14 +7,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lake.layout import TENANT
-from serve_app.accounts import IMAGES, Accounts, IssuedKey, KeyInfo
+from serve_app.accounts import IMAGES, Accounts, IssuedKey, KeyInfo, actor_of
 from serve_app.accounts.accounts import MAX_NAME
 from serve_app.accounts.keys import Scope
 from serve_app.administration.changes import (
     DEFAULT_PAGE,
     MAX_PAGE,
     Admin,
-    actor_of,
     body_of,
     calls_of,
     json_body,

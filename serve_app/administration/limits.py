@@ -5,14 +5,14 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from serve_app.accounts import Limits
+from serve_app.accounts import Limits, actor_of
 from serve_app.accounts.limits import (
     MAX_A_SECOND,
     MAX_BYTES_A_DAY,
     MAX_BYTES_A_SECOND,
     MAX_IMAGES_A_DAY,
 )
-from serve_app.administration.changes import Admin, actor_of, body_of, calls_of, json_body, whole
+from serve_app.administration.changes import Admin, body_of, calls_of, json_body, whole
 from serve_app.administration.keys import Prefix
 from serve_app.administration.tenants import Name
 from serve_app.problems import problem_responses

@@ -7,12 +7,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lake.layout import TENANT
-from serve_app.accounts import TenantInfo
+from serve_app.accounts import TenantInfo, actor_of
 from serve_app.administration.changes import (
     DEFAULT_PAGE,
     MAX_PAGE,
     Admin,
-    actor_of,
     body_of,
     calls_of,
     json_body,

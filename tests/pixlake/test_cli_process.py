@@ -1,6 +1,7 @@
 """`pixlake process` and `pixlake preset`: images and presets without a server."""
 
 import base64
+import getpass
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pixlake.cli.main import app
 from pixlake_server.cli.steps import step_of
 from processors.operations import Crop, Redact, Resize, Sharpen, Watermark
 from processors.operations.redact import Box
+from serve_app.accounts import Accounts
 from tests.pixlake.conftest import Run, make_lake
 from tests.processors.operations.cases import badge
 
@@ -127,7 +129,9 @@ def test_presets_from_a_file_to_the_store_and_back(
     assert alone("preset", "ls").exit_code == 2
     assert sorted(tmp_path.rglob("*")) == before
     make_lake(tmp_path)
-    assert alone("preset", "put", file).stdout == "stored shop@1\n"
+    first = alone("preset", "put", file)
+    assert first.stdout == "stored shop@1\n"
+    assert "the audit log of the accounts lacks this version" in first.stderr
     assert alone("preset", "put", file).stdout == "shop@1 is equal: nothing stored\n"
     assert alone("preset", "diff", "shop", file).exit_code == 0
     file.write_text(alone("preset", "get", "shop@1").stdout.replace("90", "80"))
@@ -140,7 +144,13 @@ def test_presets_from_a_file_to_the_store_and_back(
     unasked = alone("preset", "put", file)
     assert (unasked.exit_code, unasked.stdout) == (2, "")
     assert "make version 2 of shop the newest" in unasked.stderr
-    assert alone("preset", "put", file, "--yes").stdout == "stored shop@2\n"
+    accounts = Accounts.open(f"sqlite:///{tmp_path}/accounts.sqlite")
+    second = alone("preset", "put", file, "--yes")
+    assert (second.stdout, "audit log" in second.stderr) == ("stored shop@2\n", False)
+    [event] = accounts.log.newest(10)
+    assert (event.act, event.subject, event.after) == ("preset.stored", "shop", {"version": 2})
+    assert event.actor == f"operator {getpass.getuser()}"
+    accounts.close()
     listed = json.loads(alone("preset", "ls", "--json").stdout)["presets"]
     assert {each["name"]: each["version"] for each in listed if not each["built_in"]} == {"shop": 2}
     done = alone("process", source, tmp_path / "made", "--preset", "shop")

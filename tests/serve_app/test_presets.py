@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from typing import Any
 
 import httpx
@@ -161,6 +162,28 @@ async def test_the_store_says_who_it_was(site: Site, editor: dict[str, str]) -> 
     stored = json.loads((await site.lake.store.get("presets/shop/1.json"))[0])
     prefix = editor["Authorization"].split("_")[1]
     assert stored["created_by"] == f"key {prefix} of acme"
+
+
+async def test_the_audit_log_has_each_version_once(site: Site, editor: dict[str, str]) -> None:
+    for said in (SHOP, SHOP, dict(SHOP, renditions=[])):
+        await put(site, editor, said)
+    actor = "key {} of acme".format(editor["Authorization"].split("_")[1])
+    events = site.accounts.log.newest(10, subject="shop")
+    assert [(each.actor, each.act, each.before, each.after) for each in events] == [
+        (actor, "preset.stored", {"version": 1}, {"version": 2}),
+        (actor, "preset.stored", None, {"version": 1}),
+    ]
+
+
+async def test_a_version_is_stored_while_the_audit_log_is_away(
+    site: Site, editor: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (await site.client.get("/v1/presets", headers=editor)).status_code == 200
+    with sqlite3.connect(str(site.settings.accounts_url).removeprefix("sqlite:///")) as direct:
+        direct.execute("DROP TABLE account_events")
+    direct.close()
+    assert (await put(site, editor, SHOP)).status_code == 201
+    assert "the audit log lacks a preset" in {each.message for each in caplog.records}
 
 
 @pytest.mark.parametrize("name", ["nope", "web@2", "UP", "a%2fb"])
