@@ -64,14 +64,14 @@ deploy-check: dev ## test the AWS stacks offline: rules, rights, cdk-nag, cfn-li
 
 deploy-synth: ## write the templates of an environment (ENV=small) to deploy/ecs/cdk.out
 	@cd deploy/ecs && PYTHON="$(PYTHON)" sh install.sh .venv requirements.txt
-	@cd deploy/ecs && exec .venv/bin/python app.py $(or $(ENV),small)
+	@cd deploy/ecs && exec .venv/bin/python app.py $(or $(ENV),small) $(EXAMPLE)
 
 image-check: dev ## run the Dockerfile's steps without Docker, and start the result (needs root)
 	@exec $(BIN)/python deploy/ecs/image/check.py
 
 cluster-rehearsal: dev ## run ECS tasks on this machine (root, 15 minutes; ARGS=faults or failover: 15 more)
 	@$(BIN)/python -m tests.servers.prepare
-	@$(MAKE) --no-print-directory deploy-synth ENV=large
+	@$(MAKE) --no-print-directory deploy-synth ENV=large EXAMPLE=--example
 	@exec $(BIN)/python -m tests.rehearsal $(ARGS)
 
 # Types and rules take equally long, so they run in parallel. test_architecture.py

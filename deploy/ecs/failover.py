@@ -103,9 +103,9 @@ class Failover:
 
     def _write(self, environment: Environment, *, leads: bool) -> None:
         environment.lead(leads=leads)
-        self._tools.program(
-            [sys.executable, str(_FOLDER / "app.py"), environment.name, str(environment.folder)]
-        )
+        # Both environments stand already, so nothing is to be filled in.
+        words = [environment.name, str(environment.folder), "--example"]
+        self._tools.program([sys.executable, str(_FOLDER / "app.py"), *words])
 
     def _stop(self) -> None:
         cells = [f"cell-{cell.name}" for cell in self._origin.settings().cells]

@@ -51,7 +51,7 @@ def write_environments(folder: Path) -> None:
     folder.mkdir()
     for name, text in ((FIRST, first), (SECOND, second)):
         (folder / f"{name}.toml").write_text(text)
-        subprocess.run([PYTHON, ECS / "app.py", name, folder], check=True)
+        subprocess.run([PYTHON, ECS / "app.py", name, folder, "--example"], check=True)
 
 
 def _other_region(found: re.Match[str]) -> str:

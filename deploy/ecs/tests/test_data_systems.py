@@ -186,7 +186,8 @@ def test_copies_are_timed_only_where_that_is_paid_for(
 def test_quicksight_reads_the_view_by_the_analysts_role(
     assembly: Assembly, switched: Switched
 ) -> None:
-    assert count(assembly, "AWS::QuickSight::Dashboard") == 0
+    on = "large" in assembly.stage
+    assert count(assembly, "AWS::QuickSight::Dashboard") == int(on)
     analytics = switched("dashboards").assembly
     source = analytics.first("AWS::QuickSight::DataSource").props
     athena = source["DataSourceParameters"]["AthenaParameters"]
