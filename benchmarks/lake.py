@@ -1,5 +1,6 @@
-"""Benchmarks of the lake: `python -m benchmarks.lake [seal|small|backlog|journal|query]`.
+"""Benchmarks of the lake: `python -m benchmarks.lake [seal|small|backlog|journal|query|listing]`.
 
+`listing_10m` runs only if it is named.
 Prints JSON lines {"name", "value", "unit", "must", "aim", "ok"}: `must` is the limit, `aim` the
 goal. Sealing runs on one core in a separate process, so that its memory is measured alone. The exit
 code is 1 if a figure misses its `must`.
@@ -22,6 +23,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from benchmarks.lake_backlog import backlog, compaction
+from benchmarks.lake_listing import listing
 from benchmarks.lake_rows import generated
 from benchmarks.lake_small import small
 from lake import layout
@@ -188,7 +190,23 @@ def bench_query() -> bool:
     return report("query_10m_rows", min(seconds), "s", must=1, aim=0.5, low=True)
 
 
+def bench_listing(rows_of_others: int = 1_000_000) -> bool:
+    """Measure listings of a tenant without images, and of one with six, beside many rows."""
+    took, name = listing(rows_of_others), f"beside_{rows_of_others // 10**6}m"
+    good = report(f"listing_none_{name}", took.none, "ms", must=50, aim=10, low=True)
+    good &= report(f"listing_six_{name}", took.few, "ms", must=500, aim=100, low=True)
+    # The first listing of a process reads the index.
+    return good & report(f"listing_first_{name}", took.first, "ms", must=5000, aim=2000, low=True)
+
+
+def bench_listing_10m() -> bool:
+    """Measure the same beside ten million rows, which take 8 GB of disk."""
+    return bench_listing(10_000_000)
+
+
 if __name__ == "__main__":
-    chosen = [bench_seal, bench_small, bench_backlog, bench_journal, bench_query]
-    results = [bench() for bench in chosen if not sys.argv[1:] or bench.__name__[6:] in sys.argv]
+    usual = [bench_seal, bench_small, bench_backlog, bench_journal, bench_query, bench_listing]
+    every = [*usual, bench_listing_10m]
+    asked = sys.argv[1:] or [bench.__name__[6:] for bench in usual]
+    results = [bench() for bench in every if bench.__name__[6:] in asked]
     sys.exit(not all(results))

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from lake.errors import ImageNotFound
 from lake.layout import IMAGE_ID
+from lake.read.image_filter import ImageFilter
 from lake.tables.schema import ImageRecord
 from processors.nearest import unknown
-from serve_app import schemas
+from serve_app import listing_query, schemas
 from serve_app.accounts import ERASE, Principal
 from serve_app.admission.reads import Reader
 from serve_app.app_context import AppContext, context_of
@@ -38,22 +39,34 @@ _MAX_PAGE = 200
 _MAX_CURSOR = 256
 
 
-@router.get("/v1/images", summary="List images, newest first")
+@router.get(
+    "/v1/images",
+    summary="List images, newest first",
+    response_model=schemas.PageView | schemas.ReducedPageView,
+)
 async def list_images(
+    *,
     request: Request,
     principal: Reader,
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
     cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
-) -> schemas.PageView:
-    """Return one page; pass `next` of a page as `cursor` to get the next page."""
+    wanted: Annotated[ImageFilter, Depends(listing_query.wanted)],
+    fields: Annotated[frozenset[str] | None, Depends(listing_query.chosen)],
+) -> Response:
+    """Return one page; pass `next` of a page as `cursor` to get the next page.
+
+    A page that has cost much ends early and may be empty: only `next` says whether it is the last.
+    Pass the same conditions with each page. `fields` chooses the fields of each image.
+    """
     context = context_of(request)
-    page = await context.lake.reader.page(principal.tenant, limit, cursor)
-    return schemas.PageView(
-        images=[
-            schemas.ImageView.of(record, context.lake.expires(record)) for record in page.records
-        ],
-        next=page.cursor,
-    )
+    page = await context.lake.reader.page(principal.tenant, limit, cursor, wanted)
+    views = [schemas.ImageView.of(record, context.lake.expires(record)) for record in page.records]
+    if fields is None:
+        body = schemas.PageView(images=views, next=page.cursor).model_dump(mode="json")
+    else:
+        images = [listing_query.reduced(view, fields) for view in views]
+        body = {"images": images, "next": page.cursor}
+    return JSONResponse(body)
 
 
 @router.get(

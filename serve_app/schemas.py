@@ -72,6 +72,24 @@ class PageView(BaseModel):
     next: str | None = Field(description="the cursor of the next page; null on the last page")
 
 
+class ReducedImageView(ImageView):
+    """Record of an image with the fields that a listing was asked for."""
+
+    model_config = ConfigDict(
+        json_schema_serialization_defaults_required=False,
+        json_schema_extra=lambda schema: schema.pop("required", None),
+    )
+
+
+class ReducedPageView(BaseModel):
+    """Page of a listing with chosen fields."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: list[ReducedImageView]
+    next: str | None = Field(description="the cursor of the next page; null on the last page")
+
+
 def path(image_id: str) -> str:
     """Return the URL path of an image's record."""
     return f"/v1/images/{image_id}"

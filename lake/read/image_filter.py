@@ -22,6 +22,7 @@ class ImageFilter:
     since: datetime | None = None
     until: datetime | None = None
     preset: str | None = None
+    preset_version: int | None = None
     source: str | None = None
     format: str | None = None
     code: str | None = None
@@ -29,7 +30,7 @@ class ImageFilter:
 
     def select(self, rows: pa.Table) -> pa.Table:
         """Select the rows that fulfil the conditions."""
-        for name in ("preset", "source", "format"):
+        for name in ("preset", "preset_version", "source", "format"):
             if (wanted := getattr(self, name)) is not None:
                 rows = rows.filter(pc.equal(rows[name], wanted))
         if self.since is not None:

@@ -46,6 +46,21 @@ def test_ls_on_a_terminal_that_is_not_utf_8(
     assert shown in done.stdout.decode(encoding)
 
 
+def test_ls_with_conditions(run: Run, client: Client, photo: bytes) -> None:
+    made = [client.upload(photo, metadata={"n": str(n)}).image for n in range(2)]
+
+    def ids(*words: str) -> list[str]:
+        lines = run("ls", "--jsonl", *words).stdout.splitlines()
+        return [json.loads(line)["image_id"] for line in lines]
+
+    assert ids("--meta", "n=1") == [made[1].image_id]
+    assert ids("--meta", "n", "--source", "api") == [made[1].image_id, made[0].image_id]
+    assert ids("--since", "2020-01-01", "--until", "2020-01-02") == []
+    assert "no image fulfils the conditions" in run("ls", "--code", "x").stderr
+    wrong = run("ls", "--format", "jpg", "--json")
+    assert json.loads(wrong.stdout)["error"]["code"] == "invalid_request"
+
+
 def test_ls_of_nothing(run: Run) -> None:
     done = run("ls")
     assert done.exit_code == 0

@@ -2,10 +2,11 @@
 
 import hashlib
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
-from pixlake.client import Client, Refused
+from pixlake.client import Client, Conditions, Refused
 from tests.pixlake.door import Door
 
 
@@ -41,6 +42,26 @@ def test_a_listing_pages_newest_first(client: Client, photo: bytes) -> None:
     assert page.next is not None
     rest = client.page(limit=3, cursor=page.next)
     assert [image.image_id for image in (*page.images, *rest.images)] == ids[::-1]
+
+
+def test_a_listing_with_conditions(client: Client, photo: bytes) -> None:
+    made = [client.upload(photo, metadata={"n": str(n)}).image for n in range(3)]
+
+    def ids(**only: Unpack[Conditions]) -> list[str]:
+        return [image.image_id for image in client.images(**only)]
+
+    assert ids(metadata={"n": "1"}) == [made[1].image_id]
+    assert ids(metadata={"n": None}, since=made[1].received_at) == [
+        made[2].image_id,
+        made[1].image_id,
+    ]
+    local = made[1].received_at.astimezone().replace(tzinfo=None)
+    assert ids(until=local, source="api") == [made[0].image_id]
+    assert ids(format="png") == ids(preset="thumbnail") == ids(code="x") == []
+    with pytest.raises(Refused, match="invalid_request"):
+        ids(format="jpg")
+    with pytest.raises(ValueError, match="one metadata name, not 2"):
+        ids(metadata={"n": None, "m": None})
 
 
 def test_an_idempotency_key_holds_other_bytes_off(client: Client, photo: bytes) -> None:

@@ -1,12 +1,16 @@
 """`pixlake ls`: lists images, newest first."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from pixlake.cli import output
 from pixlake.cli.options import Deadline, Json, JsonLines, form_of
 from pixlake.cli.target import ApiOptions, connect, with_api_options
+
+if TYPE_CHECKING:
+    from pixlake.client import Conditions
 
 _DEADLINE_SECONDS = 60.0
 _LIMIT = 20
@@ -19,6 +23,29 @@ def ls(
         int, typer.Option("--limit", "-n", min=1, help="Largest number of images.")
     ] = _LIMIT,
     every: Annotated[bool, typer.Option("--all", help="All images, without a limit.")] = False,
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", help="Only images received at this local time or later."),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", help="Only images received before this time.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Only images of NAME or NAME@VERSION.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Only images by `api` or by `kafka`.")
+    ] = None,
+    format: Annotated[  # noqa: A002  # the name of the column
+        str | None, typer.Option("--format", help="Only images of this format: `jpeg`, `png`, …")
+    ] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", help="Only images with a QR or bar code of this text.")
+    ] = None,
+    meta: Annotated[
+        str | None,
+        typer.Option("--meta", metavar="NAME[=VALUE]", help="Only images with this metadata."),
+    ] = None,
     deadline: Deadline = _DEADLINE_SECONDS,
     jsonl: JsonLines = False,
     json: Json = False,
@@ -29,8 +56,18 @@ def ls(
     An image is listed as soon as it is accepted.
     """
     form = form_of(json=json, jsonl=jsonl)
+    given = {
+        "since": since,
+        "until": until,
+        "preset": preset,
+        "source": source,
+        "format": format,
+        "code": code,
+        "metadata": _metadata(meta),
+    }
+    only = cast("Conditions", {name: value for name, value in given.items() if value is not None})
     with connect(api, deadline=deadline) as client:
-        listed = client.images(limit=None if every else limit)
+        listed = client.images(limit=None if every else limit, **only)
         if form == "jsonl":
             for image in listed:
                 output.emit(image.model_dump(mode="json"))
@@ -51,4 +88,13 @@ def ls(
     ]
     output.table(("id", "received", "format", "pixels", "file"), rows)
     if not images:
-        output.note("no images yet; `pixlake upload FILE` stores one")
+        hint = "no images yet; `pixlake upload FILE` stores one"
+        output.note("no image fulfils the conditions" if only else hint)
+
+
+def _metadata(text: str | None) -> dict[str, str | None] | None:
+    """Parse `NAME` or `NAME=VALUE`."""
+    if text is None:
+        return None
+    name, has_value, value = text.partition("=")
+    return {name: value if has_value else None}

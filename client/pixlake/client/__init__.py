@@ -11,6 +11,7 @@ with Client("http://127.0.0.1:8000", key) as client:
 """
 
 from pixlake.client.client import Client
+from pixlake.client.conditions import Conditions
 from pixlake.client.connections import Security
 from pixlake.client.errors import (
     BadAnswer,
@@ -30,6 +31,7 @@ __all__ = [
     "BadAnswer",
     "Client",
     "ClientError",
+    "Conditions",
     "Corrupted",
     "FileChanged",
     "Image",

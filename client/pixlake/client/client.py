@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import BinaryIO, Self, TypeVar
+from typing import BinaryIO, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from pixlake.client import address, body
 from pixlake.client.answers import check
+from pixlake.client.conditions import Conditions, parameters
 from pixlake.client.connections import Connections, Security
 from pixlake.client.errors import BadAnswer, Corrupted, Refused, Unavailable
 from pixlake.client.files import written
@@ -127,16 +128,19 @@ class Client:
             raise BadAnswer(f"asked for {image_id}, but the answer is {found.image_id}")
         return found
 
-    def page(self, *, limit: int = _PAGE, cursor: str | None = None) -> ImagePage:
-        """Get one page of the listing, newest images first."""
+    def page(
+        self, *, limit: int = _PAGE, cursor: str | None = None, **only: Unpack[Conditions]
+    ) -> ImagePage:
+        """Get one page of the listing, newest images first; only its `next` tells the last page."""
         params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
-        return self._get("/v1/images", params, ImagePage)
+        return self._get("/v1/images", params | parameters(only), ImagePage)
 
-    def images(self, *, limit: int | None = None) -> Iterator[Image]:
+    def images(self, *, limit: int | None = None, **only: Unpack[Conditions]) -> Iterator[Image]:
         """Yield images, newest first, at most `limit`; fetches pages as needed."""
         left, cursor = limit, None
         while left is None or left > 0:
-            page = self.page(limit=_PAGE if left is None else min(left, _PAGE), cursor=cursor)
+            count = _PAGE if left is None else min(left, _PAGE)
+            page = self.page(limit=count, cursor=cursor, **only)
             yield from page.images
             left = None if left is None else left - len(page.images)
             cursor = page.next
