@@ -97,7 +97,7 @@ class ProtocolTimes:
     compaction_round: timedelta = _HOUR
     """Pause until all hours are compared again. The audit calls a copy late after two."""
     permit: timedelta = 10 * _MINUTE
-    """Time in which a sealer starts the PUT of a file after it was permitted."""
+    """Time in which a PUT of rows starts after its permit, or after its records were read."""
     claim_age: timedelta = 30 * _MINUTE
     """Age from which a claim on hours, or a hold of sealing, has stopped all older PUTs."""
     hold: timedelta = 3 * _HOUR
@@ -165,6 +165,12 @@ RELATIONS = (
         "tombstone_age",
         (*_LAST_PUT, "attempt_over"),
         "a late object is too young when the erasure is repeated for the last time, and stays",
+    ),
+    Relation(
+        "tombstone_age",
+        ("permit", "signature", "machine_ahead", "clock_difference"),
+        "a builder writes the row of an erased image to a shadow lake after the erasure was "
+        "repeated for the last time, and the row stays",
     ),
     Relation(
         "expiry_margin",

@@ -187,7 +187,17 @@ class _TableCutover:
         right = pa.concat_tables(
             [new.filter(pa.array(fresh, pa.bool_())), rows.filter(pa.array(kept, pa.bool_()))]
         )
-        await self._write(key, old, right, noted | of.erased)
+        await self._write(key, old, right, noted | self._lost(rows, of))
+
+    def _lost(self, rows: pa.Table, of: "_Window") -> frozenset[str]:
+        """Erased images that the file names which had these rows.
+
+        No file may name an erased image while another has its row. The first file, which names all,
+        is written last.
+        """
+        if of.first:
+            return of.erased
+        return of.erased.intersection(rows[self._table.id].to_pylist())
 
     async def _write(
         self, key: str, old: tuple[bytes, Stored] | None, rows: pa.Table, erased: frozenset[str]

@@ -19,17 +19,19 @@ import pyarrow as pa
 
 from lake import layout
 from lake.audit.scope import Scope
-from lake.errors import UnreadableObject
+from lake.errors import StoreUnavailable, UnreadableObject
 from lake.lake import Lake
 from lake.layout import Folders
 from lake.rebuild.expected_rows import Expected, ExpectedRows, Fact, Name
 from lake.settings import LakeSettings
+from lake.store.clock import StoreClock
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file, in_order
 from lake.tables.tables import TABLES, Journaled, Table
 
 # Largest number of rows in a file, and of records in memory.
 _ROWS = 40_000
+_TRIES = 5
 
 
 @dataclass(slots=True)
@@ -60,8 +62,9 @@ async def build(
     await clear(lake.store)
     with tempfile.TemporaryDirectory(prefix="pixlake-rebuild-") as scratch:
         for table in TABLES:
-            builder = _Builder(ExpectedRows(lake.store, table, settings, processes), report)
-            async for window_start, expected in builder.expected_rows.windows(scope, Path(scratch)):
+            expected_rows = ExpectedRows(lake.store, table, settings, processes)
+            builder = _Builder(expected_rows, lake.clock, report)
+            async for window_start, expected in expected_rows.windows(scope, Path(scratch)):
                 await builder.build(window_start, expected)
     return report
 
@@ -75,8 +78,11 @@ async def clear(store: ObjectStore) -> None:
 class _Builder:
     """Builds one table of the shadow lake."""
 
-    def __init__(self, expected_rows: ExpectedRows, report: ShadowReport) -> None:
+    def __init__(
+        self, expected_rows: ExpectedRows, clock: StoreClock, report: ShadowReport
+    ) -> None:
         self.expected_rows = expected_rows
+        self._clock = clock
         self._store = expected_rows.store
         self._report = report
 
@@ -86,9 +92,8 @@ class _Builder:
         erased = {row_id for (_, row_id), fact in expected.items() if fact is None}
         for number, start in enumerate(range(0, max(len(wanted), 1), _ROWS)):
             names = wanted[start : start + _ROWS]
-            records = await self._records(window_start, names)
             key = layout.chain_key(window_start, number, rebuilt(self.expected_rows.table))
-            body = await asyncio.to_thread(self._encoded, list(records.values()), erased)
+            records, body = await self._file(key, window_start, names, erased)
             await self._store.create(key, body)
             await self._verify(
                 key, {name: self.expected_rows.fact(r) for name, r in records.items()}
@@ -97,6 +102,24 @@ class _Builder:
             self._report.rows += len(records)
             self._report.gone += len(names) - len(records)
         self._report.windows += 1
+
+    async def _file(
+        self, key: str, window_start: datetime, names: list[Name], erased: set[str]
+    ) -> tuple[dict[Name, Journaled], bytes]:
+        """Read records and encode their rows, again if the machine slept meanwhile.
+
+        Sealers repeat an erasure for an hour. A file that is written later would keep the row of an
+        image that was erased after its record was read. Raises StoreUnavailable after five tries.
+        """
+        for _ in range(_TRIES):
+            began = self._clock.machine.moment()
+            records = await self._records(window_start, names)
+            body = await asyncio.to_thread(self._encoded, list(records.values()), erased)
+            if began.age < self._clock.times.permit:
+                return records, body
+        raise StoreUnavailable(
+            f"the records of {key} could not be read within {self._clock.times.permit}"
+        )
 
     async def _records(self, window_start: datetime, names: list[Name]) -> dict[Name, Journaled]:
         records = {}

@@ -12,8 +12,9 @@ from lake.lake import Lake
 from lake.rebuild import shadow_lake
 from lake.rebuild.cutover import Cutover, CutoverReport, NoNewLake
 from lake.rebuild.shadow_lake import ShadowReport, build
+from lake.seal.watermark_advance import WatermarkAdvance
 from lake.settings import LakeSettings
-from lake.tables.rows import encode_chain_file, to_table
+from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids, to_table
 from lake.tables.schema import ImageRecord
 from lake.tables.tables import REJECTION_TABLE
 from tests.lake.clocks import at_age
@@ -160,6 +161,33 @@ async def test_a_hold_that_was_left_behind_ends(lake: Lake, lake_settings: LakeS
     await at_age(lake, hours=3, minutes=1).maintenance.run_pass(now=True)
     assert len(await rejected_rows(lake)) == 1
     assert REJECTION_TABLE.folders.journal not in str(await keys(lake, "rejections"))
+
+
+async def test_no_file_names_an_erased_image_while_another_has_its_row(
+    lake: Lake,
+    lake_settings: LakeSettings,
+    sealed: list[ImageRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await built(lake, lake_settings)
+    for image in sealed:
+        await erase_by_hand(lake, image)
+    check_held = WatermarkAdvance.check_held
+    both: list[set[str]] = []
+
+    async def looking(self: WatermarkAdvance) -> None:
+        """Look at all files before each write."""
+        named, there = set[str](), {row.image_id for row in await rows(lake)}
+        for key in await keys(lake, layout.LAKE_IMAGES):
+            named |= erased_ids(key, decode_chain_file(key, (await lake.store.get(key))[0]))
+        both.append(named & there)
+        await check_held(self)
+
+    monkeypatch.setattr(WatermarkAdvance, "check_held", looking)
+    await switched(lake, lake_settings)
+    assert await rows(lake) == []
+    assert len(both) > 2
+    assert not any(both)
 
 
 async def test_without_a_new_lake_nobody_is_held(lake: Lake, lake_settings: LakeSettings) -> None:

@@ -1,5 +1,6 @@
 """Erasures while a shadow lake exists that has not replaced the lake."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -8,11 +9,12 @@ from lake import layout
 from lake.errors import StoreDenied
 from lake.lake import Lake
 from lake.rebuild.cutover import Cutover
+from lake.rebuild.expected_rows import ExpectedRows, Found, Name
 from lake.rebuild.shadow_lake import build
 from lake.settings import LakeSettings
 from lake.store.object_store import Buffer
 from lake.tables.rows import decode_chain_file
-from tests.lake.clocks import at_age
+from tests.lake.clocks import TestMachine, at_age, lake_on
 from tests.lake.damage import audit, found
 from tests.lake.samples import TENANT, commit, image_id, rows
 
@@ -40,6 +42,28 @@ async def test_the_row_of_an_erased_image_leaves_the_shadow_lake(
     await built(lake, lake_settings)
     await lake.eraser.erase(TENANT, image_id("a"))
     await lake.maintenance.run_pass(now=True)
+    assert await shadow_ids(lake) == {image_id("b")}
+
+
+async def test_a_builder_that_slept_reads_the_records_again(
+    lake_settings: LakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image is erased while the builder sleeps, after the builder has read the record."""
+    machine = TestMachine()
+    lake = await lake_on(machine, lake_settings)
+    for name in "ab":
+        await commit(lake, name)
+    read = ExpectedRows.records
+
+    async def asleep(self: ExpectedRows, names: Sequence[Name]) -> dict[Name, Found]:
+        found = await read(self, names)
+        if not machine.elapsed_by:
+            await lake.eraser.erase(TENANT, image_id("a"))
+            machine.let_pass(timedelta(hours=1.5).total_seconds())
+        return found
+
+    monkeypatch.setattr(ExpectedRows, "records", asleep)
+    await build(lake, lake_settings, processes=1)
     assert await shadow_ids(lake) == {image_id("b")}
 
 

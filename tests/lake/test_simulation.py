@@ -23,7 +23,7 @@ from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_ages import OF_AGES
 from tests.lake.simulation.mutants_of_answers import OF_DENIALS, OF_SHORTAGE
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
-from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS
+from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
 from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_ROT, OF_SPOILS, OF_STUCK
@@ -33,6 +33,7 @@ from tests.lake.simulation.rebuilt import rebuilt
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.rotten_segment import rotten_segment
 from tests.lake.simulation.sent_again import sent_again
+from tests.lake.simulation.shadowed import shadowed, shadowed_late
 from tests.lake.simulation.shortage import denied_folder, full_store
 from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.story import Story, erasures, tell, week_end, working_days
@@ -86,6 +87,8 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: listed for mutant in OF_LISTINGS},
     **{mutant.__name__: listed_copies for mutant in OF_COPIES},
     **{mutant.__name__: erased_where for mutant in OF_CONDITIONS},
+    **{mutant.__name__: shadowed for mutant in OF_SHADOWS},
+    "cutover_names_all_erased_images_at_once": shadowed_late,
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
@@ -107,6 +110,9 @@ CAUGHT_BY = {
     "expired_row_hides_a_new_one": 38,
     "pass_names_no_window": 6,
     "chain_is_listed_once": 1,
+    "erasure_spares_the_shadow_lake": 22,
+    "builder_believes_an_old_record": 19,
+    "cutover_names_all_erased_images_at_once": 7,
     "attempt_outlives_a_freeze": 56,
     "expired_rejections_stay": 15,
     "orphans_stay": 47,
@@ -176,6 +182,8 @@ LONG: dict[Story, int] = {
     listed_copies: 20,
     changed_window: 20,
     erased_where: 50,
+    shadowed: 100,
+    shadowed_late: 100,
 }
 
 

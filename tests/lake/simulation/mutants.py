@@ -3,7 +3,7 @@
 from tests.lake.simulation.mutants_of_ages import OF_AGES
 from tests.lake.simulation.mutants_of_answers import OF_ANSWERS, OF_DENIALS, OF_SHORTAGE
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
-from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS
+from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
 from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
@@ -39,5 +39,6 @@ MUTANTS: dict[str, Mutant] = {
         *OF_SHORTAGE,
         *OF_DENIALS,
         *OF_CONDITIONS,
+        *OF_SHADOWS,
     )
 }

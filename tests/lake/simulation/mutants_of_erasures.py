@@ -1,7 +1,8 @@
-"""Mutants that lack one rule of erasures by a condition."""
+"""Mutants that lack one rule of erasures by a condition, or of a shadow lake."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
@@ -10,10 +11,12 @@ import pyarrow.compute as pc
 
 from lake.read.unsealed_rows import WaitingImages, waiting_images
 from lake.read.views import Views
+from lake.rebuild.cutover import _TableCutover
+from lake.seal.shadow_rows import ShadowRows
 from lake.store.object_store import ObjectStore
 from lake.tables.tables import IMAGE_TABLE
 from pixlake_server.cli.erasing import Name, Unfinished
-from tests.lake.simulation.mutants_of_images import Mutant
+from tests.lake.simulation.mutants_of_images import Mutant, with_times
 
 _SELECT = "SELECT DISTINCT tenant, image_id FROM images WHERE "
 
@@ -64,4 +67,26 @@ OF_CONDITIONS: tuple[Mutant, ...] = (
     condition_reads_the_files_first,
     expired_row_hides_a_new_one,
     pass_names_no_window,
+)
+
+
+def erasure_spares_the_shadow_lake() -> AbstractContextManager[Any]:
+    """A sealer removes erased rows from segments and copies only."""
+    return mock.patch.object(ShadowRows, "erase", mock.AsyncMock())
+
+
+def builder_believes_an_old_record() -> AbstractContextManager[Any]:
+    """A builder that slept writes the rows of the records that it read before."""
+    return with_times(permit=timedelta(days=1))
+
+
+def cutover_names_all_erased_images_at_once() -> AbstractContextManager[Any]:
+    """A cutover names an erased image in a file while another file has its row."""
+    return mock.patch.object(_TableCutover, "_lost", lambda *given: given[-1].erased)
+
+
+OF_SHADOWS: tuple[Mutant, ...] = (
+    erasure_spares_the_shadow_lake,
+    builder_believes_an_old_record,
+    cutover_names_all_erased_images_at_once,
 )
