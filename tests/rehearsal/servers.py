@@ -197,13 +197,17 @@ def copy_database(password: str, name: str) -> None:
     )
 
 
-def valkey(folder: Path, stack: ExitStack) -> tuple[str, Path]:
-    """Start Valkey or Redis; return its password and a folder with its authority's certificate."""
+def valkey(folder: Path, stack: ExitStack, limits: str) -> tuple[str, Path]:
+    """Start Valkey or Redis; return its password and a folder with its authority's certificate.
+
+    The user `pixlake`, by whom workers count limits, has the same password and the rights `limits`.
+    """
     folder.mkdir()
     _key_pair(folder, "gcs.pixlake.internal")
     password = secrets.token_hex(16)
     (folder / "redis.conf").write_text(
         f"bind {GATEWAY}\nport 0\ntls-port {CACHE_PORT}\nrequirepass {password}\n"
+        f"user pixlake {limits} >{password}\n"
         f"tls-cert-file {folder}/cert.pem\ntls-key-file {folder}/key.pem\n"
         f"tls-ca-cert-file {folder}/cert.pem\ntls-auth-clients no\nsave ''\ndir {folder}\n"
     )

@@ -1,11 +1,12 @@
 """Setup of the rehearsal: servers, tasks of two cells, load balancer."""
 
+import json
 import secrets
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from serve_app.accounts import SCOPES, Accounts
 from tests.rehearsal import servers
@@ -94,7 +95,9 @@ class Stage:
             Policy=bucket_policy(template("cell-a"), ROLES),
         )
         self.master_password = servers.postgres(self.folder / "postgres", self._stack)
-        self._cache_password, self._cache_ca = servers.valkey(self.folder / "cache", self._stack)
+        self._cache_password, self._cache_ca = servers.valkey(
+            self.folder / "cache", self._stack, _limits_rights(template("data"))
+        )
         self.kafka = servers.kafka(self.folder / "kafka", self._stack, TOPICS)
         self.network.name("gcs.pixlake.internal", GATEWAY)
         self.network.name("db.pixlake.internal", DATABASE)
@@ -185,6 +188,9 @@ class Stage:
         """Variables that CloudFormation would fill in, or ECS from Secrets Manager."""
         return {
             **_SIZES,
+            "NODE_CACHE_HOST": "gcs.pixlake.internal",
+            "NODE_CACHE_PORT": str(servers.CACHE_PORT),
+            "NODE_CACHE_PASSWORD": self._cache_password,
             "NODE_DATABASE_HOST": "db.pixlake.internal",
             "NODE_DATABASE_PORT": str(servers.DATABASE_PORT),
             "NODE_DATABASE_USER": "pixlake",
@@ -217,6 +223,17 @@ def aws(kind: str, store: servers.Store, kafka_port: int) -> dict[str, str]:
         access, secret = store.users[kind]
         found |= {"AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret}
     return found
+
+
+def _limits_rights(data: Path) -> str:
+    """Rights of the user by whom workers count limits, from the template of the stack `data`."""
+    resources: dict[str, Any] = json.loads(data.read_text())["Resources"]
+    [rights] = [
+        one["Properties"]["AccessString"]
+        for one in resources.values()
+        if one["Type"] == "AWS::ElastiCache::User" and one["Properties"]["UserName"] == "pixlake"
+    ]
+    return str(rights)
 
 
 def template(stack: str) -> Path:
