@@ -272,3 +272,17 @@ PROBLEMS: Mapping[str, Problem] = {
 }
 """Error codes and their HTTP answers. 413 and 415: faults that a client can detect before it sends.
 422: faults that appear only when the image is read. 429, 503 and 507 have a Retry-After header."""
+
+PROXY_CODES = frozenset(
+    {
+        "bad_request",
+        "missing_host",
+        "no_answer",
+        "not_ready",
+        "replica_lost",
+        "request_timeout",
+        "too_many_refusals",
+        "too_many_requests",
+    }
+)
+"""Further codes, of answers that HAProxy gives by itself (`pixlake_server`)."""

@@ -21,6 +21,7 @@ from processors.errors import Overloaded
 from processors.untrusted_text import evidence
 from serve_app.errors import (
     PROBLEMS,
+    PROXY_CODES,
     Forbidden,
     RangeNotSatisfiable,
     Unauthorized,
@@ -56,7 +57,10 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
-    code: str = Field(description="stable error code for programs")
+    code: str = Field(
+        description="stable error code for programs",
+        json_schema_extra={"enum": [*sorted({*PROBLEMS, *PROXY_CODES})]},
+    )
     limit: float | None = Field(default=None, description="the limit that was exceeded, if any")
     value: float | str | None = Field(default=None, description="what was measured or sent")
     errors: list[dict[str, str]] | None = Field(

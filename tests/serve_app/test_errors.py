@@ -11,6 +11,7 @@ from lake.errors import (
     StoreUnavailable,
     StoreUnreachable,
 )
+from pixlake_server.embedded.haproxy_answers import ANSWERS
 from processors.errors import Overloaded, ProcessorError
 from serve_app.accounts.errors import AccountsError
 from serve_app.errors import PROBLEMS, ApiError, Forbidden, HeadersTooLarge
@@ -31,6 +32,11 @@ KINDS = [
     # No HTTP client sees this error, which belongs to a start.
     if kind is not StoreUnreachable
 ]
+
+
+async def test_the_document_names_every_code(site: Site) -> None:
+    code = site.app.openapi()["components"]["schemas"]["ProblemDetails"]["properties"]["code"]
+    assert code["enum"] == sorted({*PROBLEMS, *ANSWERS})
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
