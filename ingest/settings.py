@@ -22,6 +22,7 @@ class IngestSettings(BaseSettings):
         frozen=True,
         extra="forbid",
         populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     kafka_bootstrap_servers: str = Field(

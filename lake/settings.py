@@ -17,7 +17,11 @@ class LakeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="forbid"
+        env_prefix="PIXLAKE_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")

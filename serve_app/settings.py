@@ -15,7 +15,11 @@ class ServeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PIXLAKE_", env_ignore_empty=True, frozen=True, extra="forbid"
+        env_prefix="PIXLAKE_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")
@@ -129,10 +133,11 @@ class ServeSettings(BaseSettings):
     @classmethod
     def _cache(cls, url: SecretStr | None) -> SecretStr | None:
         """Check the URL of the cache; the message does not repeat it, because it has a password."""
-        if url is not None:
-            parts = urlsplit(url.get_secret_value())
-            if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
-                raise ValueError("PIXLAKE_CACHE_URL is not redis://host:port or rediss://host:port")
+        if url is not None and not _is_cache(url.get_secret_value()):
+            raise ValueError(
+                "PIXLAKE_CACHE_URL is not redis://host:port or rediss://host:port; a password's "
+                "characters / ? # @ are written %2F %3F %23 %40"
+            )
         return url
 
     @model_validator(mode="after")
@@ -155,3 +160,14 @@ class ServeSettings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home.resolve() / 'accounts.sqlite'}"
+
+
+def _is_cache(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        _ = parts.port
+    except ValueError:
+        return False
+    # The rest of a password with `#` would be a fragment, which the client ignores.
+    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and not parts.fragment

@@ -15,6 +15,7 @@ class EmbeddedSettings(BaseSettings):
         frozen=True,
         extra="forbid",
         populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default=Path(".pixlake"), description="folder of all data and state")

@@ -8,11 +8,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings
 
+from ingest.settings import IngestSettings
+from lake.settings import LakeSettings
+from pixlake_server.embedded.settings import EmbeddedSettings
+from processors.settings import ProcessorSettings
 from serve_app.cache.connection import WAIT_SECONDS, CacheAway, CacheConnection
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
@@ -248,6 +254,35 @@ async def test_an_impossible_url_is_refused_at_the_start(tmp_path: Path, wrong: 
     with pytest.raises(ValueError, match="PIXLAKE_CACHE_URL") as refused:
         ServeSettings(home=tmp_path, cache_url=SecretStr(wrong))
     assert wrong not in str(refused.value).replace("redis://host:port or rediss://host:port", "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "http://default:Secret@cache:6379",
+        "redis://default:Secret/er@cache:6379/0",
+        "rediss://default:Secret?er@cache:6379",
+        "redis://default:Secret#er@cache:6379",
+        "redis://1#Secret@cache:6379",
+        "redis://default:Secret@[cache",
+    ],
+)
+async def test_the_password_of_a_refused_url_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("PIXLAKE_CACHE_URL", wrong)
+    with pytest.raises(ValueError, match="PIXLAKE_CACHE_URL") as refused:
+        ServeSettings()
+    assert "Secret" not in "".join(format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "kind", [EmbeddedSettings, IngestSettings, LakeSettings, ProcessorSettings, ServeSettings]
+)
+async def test_errors_of_settings_do_not_print_values(kind: type[BaseSettings]) -> None:
+    with pytest.raises(ValueError, match="unknown") as refused:
+        kind.model_validate({"unknown": "Secret"})
+    assert "Secret" not in str(refused.value)
 
 
 def figures(site: Site, cache: CacheConnection) -> dict[str, float]:

@@ -13,7 +13,9 @@ Kind = Literal["head", "worker", "ingest"]
 class NodeSettings(BaseSettings):
     """Settings from environment variables `NODE_…`, read once by the entrypoint."""
 
-    model_config = SettingsConfigDict(env_prefix="NODE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="NODE_", frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     stage: str = Field(description="the environment's name, in metrics")
     cell: str = Field(description="name of the Ray cluster, in metrics")
