@@ -1,7 +1,7 @@
 """Limits of a tenant or key, in SQL: how much its requests may ask for in a second and in a day."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select, update
@@ -44,9 +44,17 @@ class Limits:
 
     @classmethod
     def stored(cls, document: Mapping[str, Any] | None) -> "Limits":
-        """Read the stored form; limits of a later version are ignored."""
-        known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in (document or {}).items() if name in known})
+        """Read the stored form, also one of a later version.
+
+        Unknown limits are ignored, and values above the largest become the largest.
+        """
+        return cls(
+            **{
+                name: min(value, _MAX[name])
+                for name, value in (document or {}).items()
+                if name in _MAX
+            }
+        )
 
     def document(self) -> dict[str, int | None]:
         """Return all limits by name."""

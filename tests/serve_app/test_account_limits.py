@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from serve_app.accounts import ADMIN, READ, WRITE, Accounts, Limits
 from serve_app.accounts.errors import InvalidAccount, KeyNotFound, TenantNotFound
+from serve_app.accounts.limits import MAX_A_SECOND
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import PHOTO, MakeSite, Site, client_of, png
 
@@ -75,6 +76,11 @@ def test_a_limit_beyond_its_range_is_refused(wrong: int) -> None:
 def test_limits_of_a_later_version_are_ignored() -> None:
     stored = {"requests_per_second": 64, "bytes_per_second": 10, "colours_per_second": 3}
     assert Limits.stored(stored) == SOME
+
+
+def test_a_larger_limit_of_a_later_version_is_the_largest_of_this_one() -> None:
+    stored = {"images_per_second": 2 * MAX_A_SECOND, "bytes_per_second": 10}
+    assert Limits.stored(stored) == Limits(images_per_second=MAX_A_SECOND, bytes_per_second=10)
 
 
 @pytest.fixture
