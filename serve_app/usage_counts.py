@@ -10,7 +10,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -77,8 +76,12 @@ class UsageCounts:
         """Add the counts to the database regularly, until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            with suppress(AccountsUnavailable):
+            try:
                 await self.flush()
+            except AccountsUnavailable:
+                pass  # logged where it began
+            except Exception as error:  # noqa: BLE001  the next try may succeed
+                log.warning("usage can't be added to the database", error=error)
 
     async def flush(self) -> None:
         """Add the counts to the database, and read what others added; raises AccountsUnavailable.

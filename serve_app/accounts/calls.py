@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from serve_app.accounts.accounts import Accounts
 from serve_app.accounts.errors import AccountsUnavailable
@@ -11,8 +11,8 @@ from serve_app.accounts.errors import AccountsUnavailable
 # Longest wait of a request for the accounts database, in seconds. A change may wait for another
 # writer of SQLite.
 _WAIT_SECONDS = 10.0
-# Largest number of running and waiting calls. While the database hangs, each thread is blocked.
-_MAX_CALLS = 32
+MAX_CALLS: Final = 32
+"""Largest number of running and waiting calls. While the database hangs, each thread is blocked."""
 
 T = TypeVar("T")
 
@@ -30,11 +30,12 @@ class AccountsCalls:
 
         Raises AccountsUnavailable after the longest wait; the change may still happen.
         """
-        if self._running >= _MAX_CALLS:
+        if self._running >= MAX_CALLS:
             raise AccountsUnavailable("too many calls of the accounts database are running")
-        self._running += 1
         loop = asyncio.get_running_loop()
+        # Counted once it is submitted: an error here, as of a shortage of threads, has no end.
         called = self._threads.submit(call, self._accounts)
+        self._running += 1
         called.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))
         try:
             async with asyncio.timeout(_WAIT_SECONDS):

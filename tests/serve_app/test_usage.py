@@ -1,5 +1,6 @@
 """Usage by day, and the limits of a day, on SQLite and PostgreSQL and by HTTP."""
 
+import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounts import ADMIN, READ, WRITE, Accounts, Limits
-from serve_app.accounts.calls import AccountsCalls
+from serve_app.accounts import ADMIN, READ, WRITE, Accounts, Limits, Principal
+from serve_app.accounts.calls import MAX_CALLS, AccountsCalls
 from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.accounts.usage import KEEP_DAYS, Batch, DayUsage, UsageKey
 from serve_app.settings import ServeSettings
+from serve_app.usage_counts import UsageCounts
 from tests.serve_app.site import PHOTO, MakeSite, Site, png
+from tests.waiting import until
 
 DAY = date(2026, 12, 3)
 NOON = datetime(2026, 12, 3, 12, tzinfo=UTC)
@@ -80,9 +83,34 @@ def test_days_without_usage_are_there_and_old_ones_are_deleted(database: Account
     assert sum(day.images for day in listed) == 2
 
 
-# By HTTP
-
 aio = pytest.mark.asyncio(loop_scope="session")
+
+
+@aio
+async def test_counts_are_added_after_a_shortage_of_threads(
+    database: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 0
+
+    def refuse(*_: object) -> None:
+        nonlocal failures
+        failures += 1
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("serve_app.usage_counts.FLUSH_SECONDS", 0)
+    counts = UsageCounts(AccountsCalls(database), lambda: NOON)
+    counts.add(Principal("acme", frozenset(), "k1"), "images", 3)
+    with monkeypatch.context() as shortage:
+        shortage.setattr(ThreadPoolExecutor, "submit", refuse)
+        watching = asyncio.create_task(counts.watch())
+        await until(lambda: failures > 2 * MAX_CALLS or watching.done())
+    await until(lambda: counts.used("acme", "k1", "images") == 0 or watching.done())
+    assert not watching.done()
+    watching.cancel()
+    assert database.usage.days("acme", DAY, DAY) == [DayUsage(DAY, images=3)]
+
+
+# By HTTP
 
 
 async def usage(
