@@ -95,7 +95,7 @@ class SilenceWatch:
             if end == position:
                 self._silent.pop(partition, None)
         self._positions = dict(positions)
-        self._forget_all_but(positions)
+        self.forget_all_but(positions)
         limit = self._limit * 2 ** min(self._renewals, _MOST_DOUBLINGS)
         found = [
             Silent(partition, positions[partition], ends[partition])
@@ -138,7 +138,7 @@ class SilenceWatch:
         detail = f"no broker has answered for {gone[0]}{others} for {seconds} s: it has no leader"
         return Fault(PARTITION_UNAVAILABLE, detail, value=len(gone))
 
-    def _forget_all_but(self, partitions: Collection[Partition]) -> None:
+    def forget_all_but(self, partitions: Collection[Partition]) -> None:
         """Forget partitions that another member has."""
         self._since = {p: since for p, since in self._since.items() if p in partitions}
         self._silent = {p: silent for p, silent in self._silent.items() if p in partitions}

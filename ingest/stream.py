@@ -108,7 +108,7 @@ class Stream:
             time.monotonic(),
             len(self._offsets.partitions),
             len(paused),
-            self._client.state.with_unread(self._silence.unread(self._positions())),
+            self._client.state.with_unread(self._silence.unread(self._begun())),
             self._deleted,
             self._unsure() or self._silence.fault,
             self._transactions.remark,
@@ -284,6 +284,7 @@ class Stream:
         self._silence.paused(paused)
         positions = self._positions()
         self._silence.moved(positions)
+        self._silence.forget_all_but(positions)
         if not positions or not self._silence.due(now):
             return
         if silent := self._silence.look(now, positions, self._client.end_offsets(positions)):
@@ -298,6 +299,11 @@ class Stream:
         return {
             p: self._ends.get(p) or self._offsets.next(p) or 0 for p in self._offsets.partitions
         }
+
+    def _begun(self) -> dict[Partition, int]:
+        """Positions of the partitions whose position is known."""
+        known = {p: self._ends.get(p) or self._offsets.next(p) for p in self._offsets.partitions}
+        return {partition: at for partition, at in known.items() if at is not None}
 
     def _begin_anew(self) -> None:
         """Drop messages in flight, and join the group again with a new client."""

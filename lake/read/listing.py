@@ -174,25 +174,25 @@ class Listing:
             if first is not None and first < watermark:
                 start = layout.hour_of(first)
                 hours.setdefault(start, _Hour(start)).files.append(stored)
-        for start in await self._later_hours(watermark):
-            hour = hours.setdefault(start, _Hour(start))
-            hour.segments = await self._store.objects(layout.hour_prefix(start))
-            hour.files += hour.segments
+        for start in await self._hours_of_segments():
+            # The copies of an hour before the watermark may be lost; its segments have the rows.
+            if start >= watermark or not (start in hours and hours[start].files):
+                hour = hours.setdefault(start, _Hour(start))
+                hour.segments = await self._store.objects(layout.hour_prefix(start))
+                hour.files += hour.segments
         return [
             hours[start]
             for start in sorted(hours, reverse=True)
             if page.admits(start) and not self._hour_expired(start)
         ]
 
-    async def _later_hours(self, watermark: datetime) -> list[datetime]:
-        """List the hours from the watermark on that have segments."""
-        found = []
-        for day in await self._store.folders(layout.LAKE_IMAGES):
-            last = layout.parse_partition(f"{day}/hour=23")
-            if last is not None and last >= watermark:
-                names = await self._store.folders(f"{layout.LAKE_IMAGES}/{day}")
-                found += [layout.parse_partition(f"{day}/{name}") for name in names]
-        return [each for each in found if each is not None and each >= watermark]
+    async def _hours_of_segments(self) -> list[datetime]:
+        """List the hours that have segments."""
+        days = await self._store.folders(layout.LAKE_IMAGES)
+        folders = [f"{layout.LAKE_IMAGES}/{day}" for day in days]
+        hours = await bounded_gather(self._store.folders, folders)
+        names = [f"{day}/{name}" for day, of in zip(days, hours, strict=True) for name in of]
+        return [hour for name in names if (hour := layout.parse_partition(name)) is not None]
 
     def _hour_expired(self, start: datetime) -> bool:
         return self._clock.has_expired(start + layout.HOUR)
@@ -287,7 +287,10 @@ def _first(
         ordered = rows.sort_by([("received_at", "descending"), ("image_id", "ascending")])
         if page.behind is not None and window_start == page.newest:
             ordered = ordered.filter(_behind(ordered, page.behind))
-        records += to_records(ordered.slice(0, count - len(records)))
+        # Rows that this version can't read are left out, so the first ones may not be enough.
+        while len(ordered) and (more := count - len(records)) > 0:
+            records += to_records(ordered.slice(0, more))
+            ordered = ordered.slice(more)
         if len(records) >= count:
             break
     return records

@@ -64,7 +64,7 @@ class Views:
         for table in TABLES:
             none = f"{table.name}_none"
             connection.register(none, pa.schema([*table.columns, *PARTITIONS]).empty_table())
-            sides = _sides(connection, files, table)
+            sides = _sides(connection, files, table, layout.hour_of(floor))
             if waiting is not None and table is IMAGE_TABLE:
                 sides.append(_unsealed(connection, waiting, sides, none))
             # BY NAME, because files of other versions have fewer or more columns.
@@ -180,18 +180,20 @@ def _unsealed(
     )
 
 
-def _sides(connection: duckdb.DuckDBPyConnection, files: _Files, table: Table) -> list[str]:
-    """SELECTs for each side of the watermark that has files."""
+def _sides(
+    connection: duckdb.DuckDBPyConnection, files: _Files, table: Table, oldest: datetime
+) -> list[str]:
+    """SELECTs for each side of the watermark that has files, without hours before `oldest`.
+
+    Files of such hours may be deleted at any time.
+    """
     watermark = files.watermark(table)
     chains, compacted = table.folders.chains, table.folders.compacted
     if files.folder is not None:
+        begin = max(oldest, watermark or oldest)
         sides = [
-            [path for hour, path in files.hours(chains).items() if hour >= (watermark or hour)],
-            [
-                path
-                for hour, path in files.hours(compacted).items()
-                if watermark and hour < watermark
-            ],
+            [path for hour, path in files.hours(chains).items() if hour >= begin],
+            [path for hour, path in files.hours(compacted).items() if oldest <= hour < begin],
         ]
         return [f"SELECT * FROM {_parquet(side)}" for side in sides if side]  # noqa: S608
     selects = {chains: "true"}

@@ -143,7 +143,7 @@ class _TableCutover:
             records = (await self._expected_rows.records(missing[start : start + _BATCH])).values()
             rows = [r for r in records if not isinstance(r, UnreadableObject | None)]
             await asyncio.gather(*map(self._journal.append, rows))
-        await self._compactor.follow(layout.hour_of(window_start))
+        await self._compactor.follow(window_start)
 
     async def _fit(self, window_start: datetime, expected: Expected) -> list[Name]:
         """Rewrite the files of a window (step 3); returns names that have no row yet."""

@@ -194,7 +194,7 @@ class _TableRebuilder:
         )
         report.kept += len(kept)
         if not self._dry_run:
-            await self._table_maintenance.compactor.follow(layout.hour_of(window_start))
+            await self._table_maintenance.compactor.follow(window_start)
 
     async def _clean(self, turn: _Turn) -> None:
         """Clean all files of a window (steps 1 and 2)."""

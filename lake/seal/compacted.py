@@ -21,6 +21,7 @@ _TAIL_BYTES = 2**17
 _SOURCES = b"pixlake.sources"
 _CUTS = b"pixlake.cuts"
 _UNREADABLE = b"pixlake.unreadable"
+_KEPT = b"pixlake.kept"
 
 Sources = tuple[tuple[str, str], ...]
 """Segments as (name without folder, ETag), in order."""
@@ -34,6 +35,8 @@ class Footer:
     cuts: tuple[datetime, ...]
     unreadable: tuple[str, ...] = ()
     """names of the segments that do not parse, whose rows this file lacks"""
+    kept: tuple[str, ...] = ()
+    """names of the segments that do not parse, whose rows are those of an earlier copy"""
     rows: int = field(default=0, compare=False)
     """number of rows, as Parquet's own metadata say"""
 
@@ -43,6 +46,8 @@ class Footer:
         encoded = {_SOURCES: json.dumps(self.sources), _CUTS: json.dumps(cuts)}
         if self.unreadable:
             encoded[_UNREADABLE] = json.dumps(self.unreadable)
+        if self.kept:
+            encoded[_KEPT] = json.dumps(self.kept)
         return encoded
 
 
@@ -54,8 +59,8 @@ class Hour:
     compacted: dict[datetime, Stored]
     chains: dict[datetime, tuple[Stored, ...]]
     cuts: tuple[datetime, ...] = ()
-    left_out: set[str] = field(default_factory=set)
-    """names of the segments that do not parse, without which its copies were made"""
+    unread: set[str] = field(default_factory=set)
+    """names of the segments that did not parse when its copies were made"""
 
     def sources(self, cut: datetime) -> list[Stored]:
         """Segments of the compacted file whose first window is `cut`."""
@@ -127,7 +132,10 @@ def _parse(key: str, tail: bytes) -> Footer:
         metadata = of_file.metadata
         sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
         cuts = tuple(layout.parse_window(name) for name in json.loads(metadata[_CUTS]))
-        unreadable = tuple(str(name) for name in json.loads(metadata.get(_UNREADABLE, "[]")))
+        unreadable, kept = (
+            tuple(str(name) for name in json.loads(metadata.get(key, "[]")))
+            for key in (_UNREADABLE, _KEPT)
+        )
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
-    return Footer(sources, cuts, unreadable, of_file.num_rows)
+    return Footer(sources, cuts, unreadable, kept, of_file.num_rows)

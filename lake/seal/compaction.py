@@ -61,7 +61,7 @@ class CompactionReport:
 
     `left`: the pass ended before it had checked all hours. `incomplete`: hours that were compacted
     without the rows of a window that can't be sealed, or of a segment that does not parse.
-    `failed_hours`: starts of the failed hours.
+    `failed_hours` and `incomplete_hours` name them.
     """
 
     hours: int = 0
@@ -72,6 +72,7 @@ class CompactionReport:
     bytes: int = 0
     incomplete: int = 0
     failed_hours: tuple[str, ...] = ()
+    incomplete_hours: tuple[str, ...] = ()
 
     def __add__(self, later: "CompactionReport") -> "CompactionReport":
         """Sum of two passes; `left` is that of the later pass."""
@@ -84,6 +85,7 @@ class CompactionReport:
             self.bytes + later.bytes,
             self.incomplete + later.incomplete,
             once(self.failed_hours, later.failed_hours),
+            once(self.incomplete_hours, later.incomplete_hours),
         )
 
 
@@ -154,16 +156,17 @@ class Compactor:
         self._again_at = self._clock.now() + (timedelta(0) if report.left else wait)
         return report
 
-    async def follow(self, hour: datetime) -> None:
-        """Update the compacted copy of an hour, if it has one or readers expect one.
+    async def follow(self, window_start: datetime) -> None:
+        """Update the compacted copy of a window's hour, if it has one or readers expect one.
 
         A sealer calls this before it deletes journal objects: until then, a later pass repeats
-        the update. Raises LakeError.
+        the update. Raises LakeError, also if a segment of the window did not parse: the copy may
+        have an erased row of it.
         """
+        hour = layout.hour_of(window_start)
         async with self._following:
-            await self._bring(
-                hour, CompactionReport(), begin=await self.watermark_advance.is_read(hour)
-            )
+            begin = await self.watermark_advance.is_read(hour)
+            await self._bring(hour, CompactionReport(), begin=begin, followed=window_start)
 
     def closed(self) -> datetime:
         """Start of the first hour that is not closed."""
@@ -182,6 +185,7 @@ class Compactor:
                 waiting.add(hour)
             else:
                 report.incomplete += 1
+                report.incomplete_hours += (f"{self._table.name} {layout.window_name(hour)}",)
                 names = [layout.window_name(window_start) for window_start in sorted(windows)]
                 log.warning(
                     "hour compacted without windows that can't be sealed",
@@ -204,7 +208,12 @@ class Compactor:
         return True
 
     async def _bring(
-        self, start: datetime, report: CompactionReport, *, begin: bool = True
+        self,
+        start: datetime,
+        report: CompactionReport,
+        *,
+        begin: bool = True,
+        followed: datetime | None = None,
     ) -> None:
         """List the hour and write files that differ, until a listing finds nothing to do.
 
@@ -217,25 +226,29 @@ class Compactor:
                 # A wrong clock must not move the watermark past hours without a copy.
                 await check_time(self._store, self._clock)
                 return True  # the sweeper deletes the hour's files now
-            return None if await self._hour(start, report, begin=begin) else True
+            return None if await self._hour(start, report, followed, begin=begin) else True
 
         await compare_and_swap(step, f"hour {start}")
 
-    async def _hour(self, start: datetime, report: CompactionReport, *, begin: bool) -> bool:
+    async def _hour(
+        self, start: datetime, report: CompactionReport, followed: datetime | None, *, begin: bool
+    ) -> bool:
         """List the hour and write files that differ; returns True if a file was written."""
         hour = await list_hour(self._store, start, self._table)
         if not hour.compacted and not (begin and hour.chains):
             return False
         hour.cuts = await self._cuts(hour)
         written = [await self._file(hour, cut, report) for cut in hour.cuts]
-        if hour.left_out and not any(written):
+        if hour.unread and not any(written):
             report.incomplete += 1
+            report.incomplete_hours += (f"{self._table.name} {layout.window_name(start)}",)
             log.warning(
                 "hour compacted without segments that do not parse",
                 hour=start,
                 table=self._table.name,
-                segments=sorted(hour.left_out),
+                segments=sorted(hour.unread),
             )
+            _check_read(hour, followed)
         return any(written)
 
     async def _cuts(self, hour: Hour) -> tuple[datetime, ...]:
@@ -251,6 +264,9 @@ class Compactor:
             if len(hour.compacted) > 1:
                 return tuple(sorted(hour.compacted))
         if hour.compacted and first is None:
+            for other in hour.compacted.values():
+                if footer := await self._readable_footer(other):
+                    return footer.cuts
             raise UnreadableObject(f"the first compacted file of {hour.start} is missing")
         return hour.planned(self._file_bytes)
 
@@ -279,7 +295,7 @@ class Compactor:
         """True if a copy needs no change; raises UnreadableObject if a segment of it is missing."""
         named = footer.sources
         if named == sources_of(sources):
-            hour.left_out.update(footer.unreadable)
+            hour.unread.update(footer.unreadable, footer.kept)
             return await self._writer.still_unreadable(footer, sources)
         lost = {name for name, _ in named} - {name for name, _ in sources_of(sources)}
         if unexpired := sorted(name for name in lost if not self._is_swept(name)):
@@ -314,3 +330,11 @@ class Compactor:
 def _unread(failed: list[datetime], claim: Claim) -> list[datetime]:
     """Failed hours whose copies are not read yet; hours behind the watermark hold nothing back."""
     return [hour for hour in failed if hour >= claim.watermark.complete_before]
+
+
+def _check_read(hour: Hour, followed: datetime | None) -> None:
+    """Raise UnreadableObject if a segment of a window did not parse when its copy was made."""
+    for name in sorted(hour.unread):
+        parsed = layout.parse_chain_name(name)
+        if followed is not None and parsed is not None and parsed[0] == followed:
+            raise UnreadableObject(f"segment {name} does not parse", value=name)

@@ -78,7 +78,8 @@ class CopyWriter:
                     rows += len(table)
                     await self._idle_executor.run(groups.add, table)
             lacking = tuple(name_of(each) for each in read.unreadable if each not in kept)
-            footer = Footer(sources_of(read.segments), cuts, lacking)
+            names = tuple(map(name_of, kept))
+            footer = Footer(sources_of(read.segments), cuts, lacking, names)
             await self._idle_executor.run(groups.close, footer.encode())
         file.flush()
         pa.default_memory_pool().release_unused()
@@ -118,9 +119,9 @@ class CopyWriter:
         return copied.filter(pc.invert(known))
 
     async def still_unreadable(self, footer: Footer, segments: list[Stored]) -> bool:
-        """Read the segments that a copy left out; True if none of them parses now."""
+        """Read again the segments that did not parse; True if none of them parses now."""
         for segment in segments:
-            if name_of(segment) in footer.unreadable:
+            if name_of(segment) in {*footer.unreadable, *footer.kept}:
                 try:
                     await self._read(segment)
                 except UnreadableObject:

@@ -256,7 +256,7 @@ class Sealer:
         hour = layout.hour_of(window_start)
         before = self._compactor.watermark_advance.complete_before
         if hour + layout.HOUR <= self._clock.now() or (before is not None and hour < before):
-            await self._compactor.follow(hour)
+            await self._compactor.follow(window_start)
 
     async def _extend(
         self, window_start: datetime, chain: Chain | None, batch: Batch, sealed: Sealed

@@ -86,6 +86,8 @@ async def erase_images(lake: Lake, names: Sequence[Name]) -> tuple[Faults, Unfin
     unfinished |= {f"journal of window {name}": "not_deleted" for name in images.undeleted_windows}
     unfinished |= {f"window {name}": "not_sealed" for name in images.failed_windows}
     unfinished |= {f"compacted hour of {name}": "not_compacted" for name in hours}
+    incomplete = done_pass.compacted.incomplete_hours
+    unfinished |= {f"compacted hour of {name}": "not_complete" for name in incomplete}
     return failures, unfinished
 
 

@@ -200,3 +200,11 @@ def test_a_partition_of_another_member_is_its_business() -> None:
     assert looks(watch, 0, LOOKS, at=5, end=9)
     watch.look(99 * LIMIT, {B: 1}, {B: 1})
     assert watch.fault is None
+
+
+def test_a_partition_without_an_answer_may_go_to_another_member() -> None:
+    watch = SilenceWatch(LIMIT)
+    looks(watch, 0, LOOKS, at=5, end=None)
+    assert watch.fault
+    watch.forget_all_but([])
+    assert watch.fault is None

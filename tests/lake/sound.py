@@ -105,7 +105,7 @@ class SoundLake:
     async def follow(self, of: Table = IMAGE_TABLE) -> None:
         """Make the copy of the hour again."""
         await self.delete(self.copy(of))
-        await self.later(9).maintenance.of(of).compactor.follow(layout.hour_of(self.window))
+        await self.later(9).maintenance.of(of).compactor.follow(self.window)
 
     async def rewrite_copy(self, column: str, value: object, of: Table = IMAGE_TABLE) -> None:
         """Change a value of the copy, with a footer that says the same as before."""

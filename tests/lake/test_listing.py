@@ -1,17 +1,23 @@
 """A listing costs by page: it reads the windows in which its tenant has rows, and no others."""
 
+import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from lake import layout
+from lake.errors import StoreUnavailable, UnreadableObject
 from lake.lake import Lake
 from lake.read.image_filter import EVERY_IMAGE
 from lake.read.listing import Bounds, Listing
+from lake.read.parquet_columns import read_columns
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
+from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids
 from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, complete, image_id
 from tests.lake.test_reader import walk
@@ -201,3 +207,48 @@ async def test_a_journal_object_that_is_whole_again(
         once.setattr(ObjectStore, "read_many", rotten)
         assert await walk(lake, 10) == []
     assert await walk(lake, 10) == [image_id("a")]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10])
+async def test_a_row_that_is_no_image_hides_no_other(lake: Lake, limit: int) -> None:
+    """A newer version may write a source that this version does not know."""
+    for name in "abcd":
+        await commit(lake, name)
+    await lake.sealer.run_pass(now=True)
+    (segment,) = await lake.store.objects(layout.LAKE_IMAGES)
+    rows = decode_chain_file(segment.key, (await lake.store.get(segment.key))[0])
+    newest = (await walk(lake, 10))[0]
+    source = ["newer" if row["image_id"] == newest else row["source"] for row in rows.to_pylist()]
+    at = rows.column_names.index("source")
+    changed = rows.set_column(
+        at, rows.schema.field(at), pa.array(source, rows.schema.field(at).type)
+    )
+    await lake.store.put(segment.key, encode_chain_file(changed, erased_ids(segment.key, rows)))
+    listed = await walk(lake, limit)
+    assert set(listed) == {image_id(name) for name in "abcd"} - {newest}
+
+
+async def test_the_only_copy_of_an_hour_that_is_lost_hides_nothing(lake: Lake) -> None:
+    later = await compacted(lake)
+    for stored in await lake.store.objects(COPIES):
+        await lake.store.delete(stored.key)
+    assert await walk(later, 10) == [image_id("mine")]
+
+
+async def test_a_damaged_footer_of_a_large_copy_hides_nothing(
+    lake: Lake,
+) -> None:
+    """One flipped bit of a footer ended the process, or each listing of every tenant."""
+    later = await compacted(lake, windows=3)
+    (copy,) = await lake.store.objects(COPIES)
+    whole, _ = await lake.store.get(copy.key)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    dice = random.Random(4)
+    for _ in range(120):
+        damaged = bytearray(whole)
+        damaged[dice.randrange(footer, len(whole) - 8)] ^= 1 << dice.randrange(8)
+        await lake.store.put(copy.key, bytes(damaged))
+        with suppress(UnreadableObject, StoreUnavailable):
+            file = await lake.store.head(copy.key)
+            await read_columns(lake.store, file, ("tenant", "window_start"), whole_bytes=0)
+        assert await walk(later, 10) == [image_id("mine")]

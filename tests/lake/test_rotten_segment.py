@@ -2,17 +2,22 @@
 
 import logging
 from datetime import timedelta
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from lake.errors import UnreadableObject
 from lake.lake import Lake
 from lake.read.views import Views
 from lake.seal.watermark import read_watermark
 from lake.settings import LakeSettings
+from lake.tables.rows import decode_chain_file
 from lake.tables.tables import IMAGE_TABLE
+from pixlake_server.cli.erasing import erase_images
 from tests.lake.clocks import at_age
 from tests.lake.damage import audit, found
-from tests.lake.samples import commit, image_id
+from tests.lake.samples import TENANT, commit, image_id
 
 
 def seen(settings: LakeSettings) -> set[str]:
@@ -64,3 +69,37 @@ async def test_a_copy_keeps_the_rows_of_a_segment_that_is_cut_later(
     assert (report.compacted.failed, report.compacted.rows) == (0, 1)
     assert seen(lake_settings) == {image_id("a"), image_id("b")}
     assert found(await audit(lake, lake_settings, after=timedelta(hours=9)))["unreadable"] == 1
+
+
+async def test_an_erased_row_does_not_come_back_from_the_copy(
+    lake: Lake, lake_settings: LakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segment is read damaged once, when the copy is made after an erasure."""
+    for name in "ab":
+        await commit(lake, name)
+    for hours in (0.1, 2.5, 3.5):
+        await at_age(lake, hours=hours).maintenance.run_pass(now=True)
+    later = at_age(lake, hours=4)
+    await later.eraser.erase(TENANT, image_id("a"))
+    damaged: list[str] = []
+
+    def once(key: str, *args: Any, **options: Any) -> pa.Table:
+        if not damaged:
+            damaged.append(key)
+            raise UnreadableObject("damaged in transit", value=key)
+        return decode_chain_file(key, *args, **options)
+
+    monkeypatch.setattr("lake.seal.copy_writer.decode_chain_file", once)
+    for hours in (4, 6, 8):
+        await at_age(lake, hours=hours).maintenance.run_pass(now=True)
+    assert damaged
+    assert seen(lake_settings) == {image_id("b")}
+
+
+async def test_erasures_name_an_hour_that_lacks_rows(lake: Lake) -> None:
+    segment = await two_windows(lake)
+    await lake.store.put(segment, b"")
+    await at_age(lake, hours=5).maintenance.run_pass()
+    failures, unfinished = await erase_images(at_age(lake, hours=6), [(TENANT, image_id("b"))])
+    assert failures == {}
+    assert "not_complete" in unfinished.values()
