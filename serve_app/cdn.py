@@ -71,7 +71,7 @@ class Invalidations:
         self._invalidate, self._clock, self._sleep = invalidate, clock, sleep
         self._waiting: deque[_Waiting] = deque()
         # Paths of the last hour with their times: each path is paid, and clients repeat erasures.
-        self._added: OrderedDict[str, float] = OrderedDict()
+        self._added: OrderedDict[tuple[str, bool], float] = OrderedDict()
         self._some = asyncio.Event()
         self.paths: Counter[str] = Counter()
         """Number of paths by their ends: `sent`, or `given_up`."""
@@ -83,17 +83,21 @@ class Invalidations:
         """Number of paths that CloudFront has not accepted yet."""
         return len(self._waiting)
 
-    def add(self, tenant: str, image_id: str) -> None:
-        """Invalidate the renditions of an image soon, once in an hour; returns at once."""
+    def add(self, tenant: str, image_id: str, *, erased: bool = True) -> None:
+        """Invalidate the renditions of an image soon, once in an hour; returns at once.
+
+        `erased`: False if the erasure was interrupted. CloudFront may then fetch the renditions
+        again, so a repetition of the erasure invalidates them once more.
+        """
         path, now = f"/{layout.image_prefix(tenant, image_id)}/*", self._clock()
         while self._added and (
             len(self._added) >= MOST_REMEMBERED
             or next(iter(self._added.values())) <= now - CACHED_SECONDS
         ):
             self._added.popitem(last=False)
-        if path in self._added:
+        if (path, True) in self._added or (path, erased) in self._added:
             return
-        self._added[path] = now
+        self._added[path, erased] = now
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft()
             self.paths["given_up"] += 1

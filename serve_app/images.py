@@ -94,9 +94,18 @@ async def erase(request: Request, principal: Eraser, image_id: ImageId) -> None:
     context = context_of(request)
     _check_id(image_id)
     check_if_match(request.headers.getlist("if-match"), None)
-    await context.lake.eraser.erase(principal.tenant, image_id)
-    if context.invalidations is not None:
-        context.invalidations.add(principal.tenant, image_id)
+    add = context.invalidations.add if context.invalidations is not None else None
+    try:
+        await context.lake.eraser.erase(principal.tenant, image_id)
+    except ImageNotFound:
+        raise
+    except BaseException:
+        # The sealer may finish the erasure, also after the client has gone.
+        if add is not None:
+            add(principal.tenant, image_id, erased=False)
+        raise
+    if add is not None:
+        add(principal.tenant, image_id)
 
 
 @router.get(

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
+from lake.errors import StoreUnavailable
 from serve_app.cdn import BATCH, CACHED_SECONDS, MOST_WAITING, Invalidations, cloudfront
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
@@ -118,6 +119,28 @@ async def test_an_erasure_does_not_wait_for_cloudfront(make_site: MakeSite, tmp_
     image = (await site.upload()).json()["image_id"]
     assert (await site.client.delete(f"/v1/images/{image}")).status_code == 204
     assert (fake.asked, fake.invalidations.waiting) == ([], 1)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("no answer"), asyncio.CancelledError()])
+async def test_an_interrupted_erasure_and_its_repetition_are_invalidated(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    fake = Cdn()
+    site = await make_site(ServeSettings(home=tmp_path), None, None, fake.invalidations)
+    path = f"/v1/images/{(await site.upload()).json()['image_id']}"
+
+    async def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(site.lake.eraser, "finish", fail)
+        for _ in range(2):
+            with suppress(asyncio.CancelledError):
+                assert (await site.client.delete(path)).status_code == 503
+            assert fake.invalidations.waiting == 1
+    for _ in range(2):
+        assert (await site.client.delete(path)).status_code == 204
+        assert fake.invalidations.waiting == 2, "CloudFront may have fetched it again meanwhile"
 
 
 async def test_a_refused_request_is_tried_again_with_its_reference() -> None:
