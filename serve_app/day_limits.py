@@ -6,11 +6,13 @@ addition, so processes together may exceed a limit by what they accept within tw
 """
 
 import math
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from starlette.types import Scope
 
+from lake.commit.requests import LookUp
 from serve_app.accounts import Principal
 from serve_app.accounts.usage import BYTES_IN, IMAGES
 from serve_app.errors import QuotaExceeded
@@ -32,13 +34,22 @@ class DayLimits:
     def __init__(self, counts: UsageCounts) -> None:
         self._counts = counts
 
-    async def reserve(self, sender: Principal, scope: Scope, size: int) -> "Reservation":
-        """Reserve an image of so many bytes; raises QuotaExceeded."""
+    async def reserve(
+        self,
+        sender: Principal,
+        scope: Scope,
+        size: int,
+        early: Awaitable[LookUp | None] | None = None,
+    ) -> "Reservation":
+        """Reserve an image of so many bytes; raises QuotaExceeded.
+
+        `early`: look-up of the image of the request's key.
+        """
         quotas = _quotas(sender)
         if quotas:
             await self._counts.learn(sender.tenant)
-        reservation = Reservation(self, sender, scope)
-        reservation.resize(size)
+        reservation = Reservation(self, sender, scope, early)
+        await reservation.resize(size)
         return reservation
 
     def hold(self, sender: Principal, scope: Scope, size: int) -> bool:
@@ -57,7 +68,7 @@ class DayLimits:
     def _check(self, sender: Principal, scope: Scope, quota: _Quota, more: int) -> None:
         key = sender.prefix if quota.who == "key" else None
         counter = IMAGES if quota.unit == "images" else BYTES_IN
-        used, seconds = self._counts.used(sender.tenant, key, counter), self._rest_of_day()
+        used, seconds = self._counts.used(sender.tenant, key, counter), self.rest_of_day()
         fits = used + more <= quota.limit
         name = f"{quota.who}-{quota.unit}-day"
         unit = ';qu="content-bytes"' if quota.unit == "bytes" else ""
@@ -66,7 +77,6 @@ class DayLimits:
             scope,
             policies=[f'"{name}";q={quota.limit};w={_DAY_SECONDS}{unit}'],
             left=[f'"{name}";r={left};t={seconds}'],
-            retry_after=None if fits else seconds,
         )
         if not fits:
             raise QuotaExceeded(
@@ -75,7 +85,8 @@ class DayLimits:
                 value=used + more,
             )
 
-    def _rest_of_day(self) -> int:
+    def rest_of_day(self) -> int:
+        """Return the seconds until midnight, rounded up."""
         now = self._counts.now()
         midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
         return max(1, math.ceil((midnight - now).total_seconds()))
@@ -84,19 +95,44 @@ class DayLimits:
 class Reservation:
     """Place of one upload within the limits of the day, until the upload has ended."""
 
-    def __init__(self, limits: DayLimits, sender: Principal, scope: Scope) -> None:
+    def __init__(
+        self,
+        limits: DayLimits,
+        sender: Principal,
+        scope: Scope,
+        early: Awaitable[LookUp | None] | None,
+    ) -> None:
         self._limits = limits
         self._sender = sender
         self._scope = scope
+        self._early = early
         self._size: int | None = None
+        self._refused: QuotaExceeded | None = None
 
-    def resize(self, size: int) -> None:
-        """Reserve an image of another size instead; raises QuotaExceeded."""
+    async def resize(self, size: int) -> None:
+        """Reserve an image of another size instead; raises QuotaExceeded.
+
+        A request whose key has an image needs no place: it is answered from the record.
+        """
         if size == self._size:
             return
         self.release()
-        if self._limits.hold(self._sender, self._scope, size):
-            self._size = size
+        self._refused = None
+        try:
+            if self._limits.hold(self._sender, self._scope, size):
+                self._size = size
+        except QuotaExceeded as error:
+            self._refused = error
+        if self._refused is not None:
+            looked = await self._early if self._early is not None else None
+            if looked is None or looked.record is None:
+                self.check_new()
+
+    def check_new(self) -> None:
+        """Raise QuotaExceeded if a new image has no place."""
+        if self._refused is not None:
+            note_headers(self._scope, retry_after=self._limits.rest_of_day())
+            raise self._refused
 
     def release(self) -> None:
         """End the reservation; further calls have no effect."""

@@ -25,8 +25,8 @@ log = logger(__name__)
 
 FLUSH_SECONDS: Final = 2.0
 """Interval in which a process adds its counts to the database."""
-# Longest wait of an upload for the counts of its day, in seconds; once a day for a tenant.
-_WAIT_SECONDS = 1.0
+WAIT_SECONDS: Final = 1.0
+"""Longest wait of an upload for the counts of its day, in seconds; once a day for a tenant."""
 # Pause after a database that did not answer, in seconds; meanwhile no upload waits for it.
 _PAUSE_SECONDS = 5.0
 _SENDER: Final = "sender"
@@ -115,6 +115,7 @@ class UsageCounts:
         self._sent = None
         if day == self._day:
             self._added.update(added)
+            self._wanted -= added.keys()
 
     def hold(self, sender: Principal, images: int, size: int) -> None:
         """Change what uploads under way may still add."""
@@ -147,18 +148,24 @@ class UsageCounts:
 
         While the database does not answer, the counts of this process have to do.
         """
-        self._begin_day()
-        if tenant in self._added or time.monotonic() - self._failed_at < _PAUSE_SECONDS:
+        if not self._must_learn(tenant):
             return
+        # Whoever flushes next reads the counts of all tenants that wait.
+        self._wanted.add(tenant)
+        asking = False
         try:
-            async with asyncio.timeout(_WAIT_SECONDS), self._learning:
-                if tenant not in self._added:
-                    self._wanted.add(tenant)
+            async with asyncio.timeout(WAIT_SECONDS), self._learning:
+                if asking := self._must_learn(tenant):
                     await self.flush()
         except (TimeoutError, AccountsUnavailable):
-            self._failed_at = time.monotonic()
-        finally:
-            self._wanted.discard(tenant)
+            # A time-out before the request says nothing of the database.
+            if asking:
+                self._failed_at = time.monotonic()
+
+    def _must_learn(self, tenant: str) -> bool:
+        self._begin_day()
+        paused = time.monotonic() - self._failed_at < _PAUSE_SECONDS
+        return tenant not in self._added and not paused
 
     def _name(self, sender: Principal, counter: str) -> UsageKey:
         return UsageKey(self.now().date(), sender.tenant, sender.prefix, counter)

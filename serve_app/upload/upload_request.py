@@ -77,6 +77,12 @@ class UploadRequest:
             checksums=Checksums.announced(headers),
         )
 
+    @property
+    def least_bytes(self) -> int:
+        """Smallest size of the image by the announced length, in bytes."""
+        envelope = 0 if self.boundary is None else OVERHEAD_BYTES
+        return max(0, (self.length or 0) - envelope)
+
 
 def _once(headers: Headers, name: str) -> str | None:
     """Return the value of a header, or None; raises InvalidRequest for a repeated header."""

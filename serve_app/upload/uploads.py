@@ -48,14 +48,14 @@ async def store(
         on_peer = await _reserve(context, lease)
         asked = UploadRequest.of(headers, preset, context.settings.max_bytes)
         await context.rates.count_upload(principal, scope, asked.length)
-        place = await context.day_limits.reserve(principal, scope, asked.length or 0)
         early = context.replays.look_up(principal.tenant, asked.idempotency_key)
+        place = await context.day_limits.reserve(principal, scope, asked.least_bytes, early)
         if asked.preset is not None:
             await _check_preset(context, principal, asked, asked.preset)
         body = await read_body(receive, asked, lease, context.settings)
         if asked.length is None:
             await context.rates.count_bytes(principal, scope, len(body.image))
-        place.resize(len(body.image))
+        await place.resize(len(body.image))
         name = _preset(asked.preset, body.fields.get("preset"))
         job = await _job(context, principal, asked, body, name)
     except BaseException:
@@ -69,7 +69,7 @@ async def store(
 
     async def answered() -> Commit:
         try:
-            commit = await _answered(context, job, lease, early, on_peer=on_peer)
+            commit = await _answered(context, job, lease, early, place, on_peer=on_peer)
             if commit.outcome == "created":
                 context.usage.add_image(principal, len(job.data))
             return commit
@@ -199,11 +199,18 @@ async def _handle(
 
 
 async def _answered(
-    context: AppContext, job: ImageJob, lease: Lease, early: Early | None, *, on_peer: bool
+    context: AppContext,
+    job: ImageJob,
+    lease: Lease,
+    early: Early | None,
+    place: Reservation,
+    *,
+    on_peer: bool,
 ) -> Commit:
     """Find the stored image of a repeated upload, or process the upload."""
     commit = await context.replays.find(job, early)
     if commit is None:
+        place.check_new()
         commit = await _processed(context, job, lease, on_peer=on_peer)
     context.replays.remember(job.image_id)
     return commit

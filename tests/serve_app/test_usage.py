@@ -1,25 +1,22 @@
-"""Usage by day, and the limits of a day, on SQLite and PostgreSQL and by HTTP."""
+"""Usage by day, on SQLite and PostgreSQL and by HTTP."""
 
 import asyncio
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from serve_app.accounts import ADMIN, READ, WRITE, Accounts, Limits, Principal
+from serve_app.accounts import ADMIN, READ, WRITE, Accounts, Principal
 from serve_app.accounts.calls import MAX_CALLS, AccountsCalls
-from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.accounts.usage import KEEP_DAYS, Batch, DayUsage, UsageKey
-from serve_app.settings import ServeSettings
 from serve_app.usage_counts import UsageCounts
-from tests.serve_app.site import PHOTO, MakeSite, Site, png
+from tests.serve_app.site import Site, png
 from tests.waiting import until
 
+T = TypeVar("T")
 DAY = date(2026, 12, 3)
 NOON = datetime(2026, 12, 3, 12, tzinfo=UTC)
 
@@ -110,6 +107,54 @@ async def test_counts_are_added_after_a_shortage_of_threads(
     assert database.usage.days("acme", DAY, DAY) == [DayUsage(DAY, images=3)]
 
 
+class Gated(AccountsCalls):
+    """Calls that wait until the gate is opened."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        super().__init__(accounts)
+        self.calls = 0
+        self.gate = asyncio.Event()
+
+    async def run(self, call: Callable[[Accounts], T]) -> T:
+        self.calls += 1
+        await self.gate.wait()
+        return await super().run(call)
+
+
+@aio
+async def test_tenants_that_wait_learn_their_days_together(database: Accounts) -> None:
+    names = [f"tenant-{n}" for n in range(20)]
+    used = {UsageKey(DAY, name, "k1", "images"): 3 for name in names}
+    database.usage.add(Batch("other", 1, used), DAY, [])
+    calls = Gated(database)
+    counts = UsageCounts(calls, lambda: NOON)
+    calls.gate.set()
+    await asyncio.gather(*map(counts.learn, names))
+    assert [counts.used(name, None, "images") for name in names] == [3] * 20
+    assert calls.calls == 2, "the first asks for itself, the second for all others"
+
+
+@aio
+async def test_a_long_queue_does_not_count_as_a_failure_of_the_database(
+    database: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = {UsageKey(DAY, name, "k1", "images"): 3 for name in "abc"}
+    database.usage.add(Batch("other", 1, used), DAY, [])
+    calls = Gated(database)
+    counts = UsageCounts(calls, lambda: NOON)
+    monkeypatch.setattr("serve_app.usage_counts.WAIT_SECONDS", 600)
+    first = asyncio.create_task(counts.learn("a"))
+    await until(lambda: calls.calls == 1)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("serve_app.usage_counts.WAIT_SECONDS", 0)
+        await counts.learn("b")
+    third = asyncio.create_task(counts.learn("c"))
+    await asyncio.sleep(0)
+    calls.gate.set()
+    await asyncio.gather(first, third)
+    assert [counts.used(name, None, "images") for name in "abc"] == [3] * 3
+
+
 # By HTTP
 
 
@@ -171,100 +216,3 @@ async def test_a_period_beyond_the_limits_is_refused(
 ) -> None:
     refused = await site.client.get("/v1/usage", params=query)
     assert (refused.status_code, refused.json()["limit"]) == (422, limit)
-
-
-def limited(site: Site, limits: Limits, *, of_tenant: bool = False) -> dict[str, str]:
-    issued = site.accounts.create_key("busy", [READ, WRITE], "a")
-    if of_tenant:
-        site.accounts.limits.set_tenant("busy", limits, actor="test")
-    else:
-        site.accounts.limits.set_key(issued.info.prefix, limits, actor="test")
-    return {"Authorization": f"Bearer {issued.text}"}
-
-
-def at(site: Site, moment: datetime) -> None:
-    site.app.state.context.usage.now = lambda: moment
-
-
-@aio
-@pytest.mark.parametrize("of_tenant", [False, True])
-async def test_images_a_day_are_limited_until_midnight(site: Site, *, of_tenant: bool) -> None:
-    at(site, NOON)
-    key = limited(site, Limits(images_per_day=2), of_tenant=of_tenant)
-    answers = [await site.upload(png(seed=n), headers=key) for n in (0, 0, 1, 2)]
-    assert [answer.status_code for answer in answers] == [201, 200, 201, 429]
-    refused = answers[3]
-    problem = refused.json()
-    assert (problem["code"], problem["limit"], problem["value"]) == ("quota_exceeded", 2, 3)
-    assert refused.headers["retry-after"] == str(12 * 3600)
-    name = "tenant-images-day" if of_tenant else "key-images-day"
-    assert answers[0].headers["ratelimit-policy"] == f'"{name}";q=2;w=86400'
-    assert answers[0].headers["ratelimit"] == f'"{name}";r=1;t={12 * 3600}'
-    assert refused.headers["ratelimit"] == f'"{name}";r=0;t={12 * 3600}'
-    await site.app.state.context.usage.flush()
-    assert (await site.upload(png(seed=2), headers=key)).status_code == 429
-    at(site, NOON + timedelta(hours=12))
-    assert (await site.upload(png(seed=2), headers=key)).status_code == 201
-
-
-@aio
-async def test_bytes_a_day_are_limited_by_what_is_received(site: Site) -> None:
-    at(site, NOON)
-    key = limited(site, Limits(bytes_per_day=len(PHOTO) + 100))
-    assert (await site.upload(PHOTO, headers=key)).status_code == 201
-    before = await site.stored()
-    refused = await site.upload(png(64, 64), headers=key)
-    problem = refused.json()
-    assert (problem["code"], problem["limit"]) == ("quota_exceeded", len(PHOTO) + 100)
-    assert problem["value"] == len(PHOTO) + len(png(64, 64))
-    form = {"file": ("a.png", png(64, 64), "image/png")}
-    assert (await site.client.post("/v1/images", files=form, headers=key)).status_code == 429
-    assert await site.stored() == before
-
-
-@aio
-async def test_a_day_counts_what_other_processes_added(
-    make_site: MakeSite, settings: ServeSettings
-) -> None:
-    sites = [await make_site(settings) for _ in range(2)]
-    key = limited(sites[0], Limits(images_per_day=2))
-    for n, site in enumerate(sites):
-        at(site, NOON)
-        assert (await site.upload(png(seed=n), headers=key)).status_code == 201
-        await site.app.state.context.usage.flush()
-    for site in sites:
-        await site.app.state.context.usage.flush()
-        refused = await site.upload(png(seed=5), headers=key)
-        assert refused.json()["value"] == 3
-
-
-@aio
-async def test_a_refused_upload_uses_nothing_of_the_day(site: Site) -> None:
-    at(site, NOON)
-    key = limited(site, Limits(images_per_day=1, bytes_per_day=10_000_000))
-    for _ in range(3):
-        assert (await site.upload(b"no image", headers=key)).status_code == 415
-    assert (await site.upload(headers=key)).status_code == 201
-
-
-@aio
-async def test_without_the_database_this_process_limits_by_itself(
-    make_site: MakeSite, settings: ServeSettings, tmp_path: Path
-) -> None:
-    site = await make_site(settings)
-    key = limited(site, Limits(images_per_day=2))
-    assert (await site.client.get("/v1/presets", headers=key)).status_code == 200
-    file = tmp_path / "other.sqlite"
-    away = Accounts.open(f"sqlite:///{file}")
-    counts = site.app.state.context.usage
-    real, counts.accounts = counts.accounts, AccountsCalls(away)
-    with sqlite3.connect(file) as direct:
-        direct.execute("DROP TABLE usage")
-    direct.close()
-    statuses = [(await site.upload(png(seed=n), headers=key)).status_code for n in range(3)]
-    assert statuses == [201, 201, 429]
-    with pytest.raises(AccountsUnavailable):
-        await counts.flush()
-    counts.accounts = real
-    assert (await usage(site, key))[-1]["images"] == 2, "nothing was lost or added twice"
-    away.close()
