@@ -94,6 +94,7 @@ AIMED: dict[str, Story] = {
     "longer_retention_wakes_the_expired": changed_retention,
     "swept_segment_is_lost": changed_retention,
     "rebuild_names_every_erased_image": rebuilt,
+    "only_whole_minutes_are_windows": changed_window,
 }
 # First seed that catches a mutant, if that is not 0. A change of the stories may move some: then
 # all seeds are tried in turn, and the test gets slow.

@@ -1,5 +1,6 @@
 """Mutants that lack one rule of journal, chain, compaction or watermark."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -155,7 +156,18 @@ def rebuild_names_every_erased_image() -> AbstractContextManager[Any]:
     return mock.patch.object(_TableRebuilder, "_clean_file", clean_file)
 
 
+def only_whole_minutes_are_windows() -> AbstractContextManager[Any]:
+    """Rows of windows that are shorter than a minute stay in the journal."""
+    windows_of = layout.windows_of
+
+    def of_minutes(names: Iterable[str]) -> list[datetime]:
+        return [start for start in windows_of(names) if not start.second]
+
+    return mock.patch.object(layout, "windows_of", of_minutes)
+
+
 OF_TABLES: tuple[Mutant, ...] = (
+    only_whole_minutes_are_windows,
     rebuild_names_every_erased_image,
     names_by_content,
     journal_deleted_first,
