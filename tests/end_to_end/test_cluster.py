@@ -56,7 +56,7 @@ def cluster(
 
 @dataclass
 class Load:
-    """Uploads until `enough` is set; each upload is retried until it is acknowledged."""
+    """Uploads until `enough` is set; each is retried until it is acknowledged or `ended` is set."""
 
     cluster: PixlakeCluster
     name: str
@@ -70,7 +70,7 @@ class Load:
         return len(self.acknowledged) >= images
 
     def run_on(self) -> None:
-        while not self.enough.is_set():
+        while not (self.enough.is_set() or self.ended.is_set()):
             self.upload(next(self.numbers))
 
     def upload(self, number: int) -> None:
