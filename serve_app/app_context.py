@@ -37,7 +37,7 @@ class AppContext:
     accounts: AccountsCalls
     replays: Replays
     invalidations: Invalidations | None = None
-    """None without a CloudFront distribution"""
+    """queue of CloudFront invalidations; None without a distribution"""
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
     """uploads in processing; kept here because the event loop has only weak references to tasks"""
 

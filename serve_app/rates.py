@@ -193,7 +193,7 @@ class Rates:
 
     def _bytes(self, sender: Principal, size: int) -> Iterable[_Charge]:
         quotas = (sender.key_limits.bytes_per_second, sender.tenant_limits.bytes_per_second)
-        # One image of the largest size must fit, also within a limit that is lower.
+        # The burst has room for an image of the largest size, also if the limit is lower.
         return _charges(sender, "bytes", quotas, at_least=self._largest_body, cost=size)
 
     async def _count(self, charges: Iterable[_Charge], scope: Scope) -> None:

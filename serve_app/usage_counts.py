@@ -59,7 +59,7 @@ class UsageCounts:
         self._added: dict[str, dict[str, Counter[str]]] = {}
         self._wanted: set[str] = set()
         self._learning = asyncio.Lock()
-        # What uploads under way may still add, by tenant, key and counter.
+        # Reservations of uploads under way, by tenant, key and counter.
         self._held: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, sender: Principal, counter: str, amount: int = 1) -> None:
@@ -150,7 +150,7 @@ class UsageCounts:
         """
         if not self._must_learn(tenant):
             return
-        # Whoever flushes next reads the counts of all tenants that wait.
+        # The next flush reads the counts of all tenants that wait.
         self._wanted.add(tenant)
         asking = False
         try:

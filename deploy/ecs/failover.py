@@ -126,7 +126,7 @@ class Failover:
         self._say(f"the nodes of {self._target.name} run")
         aws, prefix = self._tools.aws(settings.region), settings.prefix
         cell = next(one.name for one in settings.cells if one.running)
-        # What the audit finds is for the reader; the rebuild mends rows.
+        # The faults that the audit finds do not end the promotion: the rebuild mends rows.
         code = run(aws, prefix, cell, "ingest", ["audit"], self._tools.pause)
         self._say(f"the audit ended with exit code {code}")
         if code := run(aws, prefix, cell, "ingest", ["rebuild", "--yes"], self._tools.pause):

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serve_app.problems import MEDIA_TYPE
 
 _PATHS = re.compile(r"/v1/images(/[^/]+)?|/v1/presets|/openapi\.json")
-# What a router adds to the scope.
+# Keys that a router adds to the scope.
 _ROUTED = ("endpoint", "path_params")
 _METHODS = frozenset({"GET", "HEAD"})
 _LEAST_BYTES = 1_000

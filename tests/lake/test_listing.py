@@ -235,10 +235,8 @@ async def test_the_only_copy_of_an_hour_that_is_lost_hides_nothing(lake: Lake) -
     assert await walk(later, 10) == [image_id("mine")]
 
 
-async def test_a_damaged_footer_of_a_large_copy_hides_nothing(
-    lake: Lake,
-) -> None:
-    """One flipped bit of a footer ended the process, or each listing of every tenant."""
+async def test_a_damaged_footer_of_a_large_copy_hides_nothing(lake: Lake) -> None:
+    """Flip bits of a footer: one ended the process, or failed each listing of every tenant."""
     later = await compacted(lake, windows=3)
     (copy,) = await lake.store.objects(COPIES)
     whole, _ = await lake.store.get(copy.key)

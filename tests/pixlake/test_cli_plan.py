@@ -238,7 +238,7 @@ def test_an_idle_environment_costs_what_stands_there_by_hand() -> None:
     assert lines["CloudWatch: Container Insights"] == 0
     # Four nodes write 4 GB of logs a month through the gateway.
     assert lines["NAT gateways"] == pytest.approx(0.05 * 730 + 4 * 0.045, rel=1e-4)
-    # One worker and the head never run on Spot; the other worker and the ingest node do.
+    # Spot runs the second worker and the ingest node, and never the first worker and the head.
     task = 730 * (0.03238 + 4 * 0.00356)
     assert lines["ECS: Ray's nodes"] == pytest.approx(task * (1 + 1 + 2 * 0.3))
     assert lines["S3: storage"] < 0.01

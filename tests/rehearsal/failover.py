@@ -31,7 +31,7 @@ _COUNT = re.compile(r"(?m)^(\w+) +(\d+)  ")
 
 
 def the_standby_leads_after_a_loss(stage: Stage, load: Load) -> str:
-    """What was acknowledged and copied is read and has one row, before and after the promotion."""
+    """Check that each copied image is read and has one row, before and after the promotion."""
     mark = load.mark()
     with Standby(stage) as standby:
         wait_for(lambda: load.since(mark)["201"] >= _UPLOADS, "uploads", seconds=120)
@@ -150,7 +150,7 @@ def _aws(standby: Standby, words: list[str]) -> dict[str, Any]:
 
 
 def _takes_images(stage: Stage, standby: Standby) -> list[str]:
-    """Both doors of the new leader accept images; return their ids."""
+    """Send an image to each door of the new leader; return the ids."""
     producer = Producer({"bootstrap.servers": standby.kafka.bootstrap})
     for number in range(_MESSAGES):
         producer.produce(TOPIC, photographs()[number].read_bytes(), key=f"after-{number}")

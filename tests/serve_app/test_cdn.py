@@ -113,7 +113,7 @@ async def test_an_unknown_image_is_not_invalidated(make_site: MakeSite, tmp_path
 
 
 async def test_an_erasure_does_not_wait_for_cloudfront(make_site: MakeSite, tmp_path: Path) -> None:
-    """Nothing sends here, as if CloudFront had not answered yet."""
+    """Queue paths without a sender, as if CloudFront had not answered yet."""
     fake = Cdn()
     site = await make_site(ServeSettings(home=tmp_path), None, None, fake.invalidations)
     image = (await site.upload()).json()["image_id"]

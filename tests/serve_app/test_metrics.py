@@ -9,7 +9,7 @@ from serve_app.cdn import Invalidations
 from serve_app.metrics import METRICS, samples
 from tests.serve_app.site import Site
 
-# Nothing connects to it, and its figures are zero.
+# A cache without a connection; its figures are zero.
 CACHE = CacheConnection("redis://localhost")
 INVALIDATIONS = Invalidations(lambda *_: None)
 INVALIDATIONS.paths["sent"] = 0

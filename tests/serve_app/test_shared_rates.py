@@ -30,7 +30,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Connect = Callable[..., Awaitable[CacheConnection]]
-# Of a server that answers: this machine may be so busy that an answer takes longer than 50 ms.
+# Wait for a server that answers: a busy machine may take longer than 50 ms for an answer.
 PATIENCE_SECONDS = 30.0
 
 

@@ -155,7 +155,7 @@ def test_a_tenant_with_a_hundred_times_the_load_leaves_the_others_theirs(
         load.second(["greedy"] * 160 + modest)
     for tenant in MODEST:
         assert load.admitted[tenant] >= 0.93 * asked[tenant], tenant
-    # It uses what the others leave, up to half, and at least its own fifth.
+    # The greedy tenant uses what the others leave, up to half, and at least its own fifth.
     left = min(20, 40 - 4 * 1.25 * in_five_seconds)
     assert load.admitted["greedy"] >= 0.9 * 300 / 5 * max(8, int(left))
 

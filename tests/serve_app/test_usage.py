@@ -155,7 +155,7 @@ async def test_a_long_queue_does_not_count_as_a_failure_of_the_database(
     assert [counts.used(name, None, "images") for name in "abc"] == [3] * 3
 
 
-# By HTTP
+# Usage by HTTP
 
 
 async def usage(

@@ -176,7 +176,7 @@ async def _erase(world: World, uploads: _Uploads, open_views: OpenViews, who: st
         world.promises.erased |= due
     for name in sorted(due):
         full = (TENANT, image_id(name))
-        # Another command, which began before, may have erased an image that was not selected.
+        # An image that was not selected may have been erased by a command that began before.
         own = full in selected or isinstance(world.record(image_id(name)), ImageRecord)
         left = [*(objects_of(world, name) if own else ()), *_rows(world, uploads, name, began)]
         if left and not unfinished and full not in faults:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from infra.stacks.replica import ReplicaStack
 
 _MINUTES = 15
-# What the region of the replica needs to be queried, and what it needs to lead.
+# Prefixes that the region of the replica needs for queries, then those that it needs to lead.
 _ROWS = (
     contract.JOURNAL,
     contract.LAKE,

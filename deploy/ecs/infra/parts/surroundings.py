@@ -17,7 +17,7 @@ class Surroundings:
     network: NetworkStack
     data: DataStack
     streaming: StreamingStack | None
-    """None with a Kafka of yours"""
+    """stack of Amazon MSK; None if `kafka.existing` names a Kafka"""
     platform: PlatformStack
     distribution_id: str | None
     """CloudFront distribution that caches renditions"""

@@ -37,4 +37,4 @@ LINKED: Final = {
     "AWS::WAFv2::LoggingConfiguration": (Linked("wafv2.amazonaws.com", "service", UNVERIFIED),),
     "AWS::EC2::ClientVpnEndpoint": (Linked("clientvpn.amazonaws.com", "service", UNVERIFIED),),
 }
-"""By the type of resource whose creation needs the roles."""
+"""roles by the type of resource whose creation needs them"""
