@@ -15,6 +15,7 @@ from lake.lake import Lake
 from lake.read.image_filter import EVERY_IMAGE
 from lake.read.listing import Bounds, Listing
 from lake.read.parquet_columns import read_columns
+from lake.seal.sizes import SealerSizes
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids
@@ -233,6 +234,22 @@ async def test_the_only_copy_of_an_hour_that_is_lost_hides_nothing(lake: Lake) -
     for stored in await lake.store.objects(COPIES):
         await lake.store.delete(stored.key)
     assert await walk(later, 10) == [image_id("mine")]
+
+
+async def test_an_hour_whose_copies_are_not_all_written_is_read_from_its_segments(
+    lake: Lake,
+) -> None:
+    """A compactor writes the copies of an hour before it advances the watermark."""
+    for number in range(4):
+        await commit(at_age(lake, minutes=number), f"n{number}")
+    sizes = SealerSizes(compacted_bytes=1)
+    await at_age(lake, hours=2, sizes=sizes).maintenance.run_pass(now=True)
+    _, *others = await lake.store.objects(COPIES)
+    assert others
+    for stored in others:
+        await lake.store.delete(stored.key)
+    listed = await walk(at_age(lake, hours=2), 10)
+    assert set(listed) == {image_id(f"n{number}") for number in range(4)}
 
 
 async def test_a_damaged_footer_of_a_large_copy_hides_nothing(lake: Lake) -> None:

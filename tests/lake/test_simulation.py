@@ -108,7 +108,7 @@ CAUGHT_BY = {
     "position_names_a_refusal": 1,
     "conflict_is_anothers_image": 277,
     "part_is_the_whole": 433,
-    "expired_row_hides_a_new_one": 38,
+    "expired_row_hides_a_new_one": 116,
     "pass_names_no_window": 6,
     "chain_is_listed_once": 1,
     "erasure_spares_the_shadow_lake": 22,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -52,16 +52,35 @@ def test_a_window_that_was_not_sealed_is_named(store: Path) -> None:
     assert {"name": f"window {window.name}", "code": "not_sealed"} in said["unfinished"]
 
 
-def test_an_hour_that_was_not_compacted_is_named(store: Path) -> None:
-    (window,) = (store / layout.JOURNAL).iterdir()
-    hour = layout.hour_of(layout.parse_window(window.name)) - timedelta(hours=2)
+def test_an_hour_that_lacks_rows_is_named(store: Path) -> None:
+    hour = two_hours_before(store)
     segment = store / layout.chain_key(hour, 0)
     segment.parent.mkdir(parents=True)
     segment.write_bytes(b"")
+    assert "not_complete" in codes_of(hour)
+
+
+def test_an_hour_that_was_not_compacted_is_named(store: Path) -> None:
+    """Neither the segment nor the copy can be read, so nothing is written."""
+    hour = two_hours_before(store)
+    for key in (layout.chain_key(hour, 0), layout.compacted_key(hour)):
+        (store / key).parent.mkdir(parents=True)
+        (store / key).write_bytes(b"")
+    assert "not_compacted" in codes_of(hour)
+
+
+def two_hours_before(store: Path) -> datetime:
+    """Return the start of an hour that ended before that of the only window."""
+    (window,) = (store / layout.JOURNAL).iterdir()
+    return layout.hour_of(layout.parse_window(window.name)) - timedelta(hours=2)
+
+
+def codes_of(hour: datetime) -> set[str]:
+    """Erase the image; return the codes by which the command names the compacted hour."""
     done = erase(f"{TENANT}/{image_id('a')}", "--json")
     assert done.exit_code == 1
     name = f"compacted hour of images {layout.window_name(hour)}"
-    assert {"name": name, "code": "not_compacted"} in json.loads(done.stdout)["unfinished"]
+    return {each["code"] for each in json.loads(done.stdout)["unfinished"] if each["name"] == name}
 
 
 def test_an_unreadable_journal_object_is_named_and_the_others_are_erased(store: Path) -> None:

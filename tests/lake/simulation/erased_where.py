@@ -87,6 +87,9 @@ async def _erased_where(world: World, open_views: OpenViews) -> None:
     sealing.cancel()
     world.bucket.naps = world.bucket.list_naps = lambda *_: 0.0
     world.bucket.fault_rate = 0
+    # An object of a refused attempt that could not be deleted is an orphan, for a sweeper.
+    held = " ".join(world.bucket.held)
+    world.promises.refused = [one for one in world.promises.refused if one.id not in held]
     world.bucket.held.clear()
     world.bucket.refused.clear()
     await rest(world)

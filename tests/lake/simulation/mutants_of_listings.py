@@ -3,12 +3,11 @@
 from collections import defaultdict
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
 
+from lake.read.listing import Listing
 from lake.read.tenant_index import Holdings, TenantIndex
-from lake.seal.watermark import Watermark
 from lake.store.object_meta import Stored
 from tests.lake.simulation.mutants_of_images import Mutant
 
@@ -23,10 +22,9 @@ def listing_shows_rows_that_move() -> AbstractContextManager[Any]:
     return mock.patch("lake.read.listing.without", lambda images, _: images)
 
 
-def listing_believes_any_copy() -> AbstractContextManager[Any]:
-    """A reader takes windows from copies also for hours from the watermark on."""
-    later = Watermark(datetime(2100, 1, 1, tzinfo=UTC)), None
-    return mock.patch("lake.read.listing.read_watermark", mock.AsyncMock(return_value=later))
+def listing_knows_copies_only() -> AbstractContextManager[Any]:
+    """A reader shows the sealed rows of hours with a copy, and of no other hour."""
+    return mock.patch.object(Listing, "_hours_of_segments", mock.AsyncMock(return_value=[]))
 
 
 def index_forgets_versions() -> AbstractContextManager[Any]:
@@ -42,6 +40,6 @@ def index_forgets_versions() -> AbstractContextManager[Any]:
 
 OF_LISTINGS: tuple[Mutant, ...] = (listing_ignores_footers, listing_shows_rows_that_move)
 OF_COPIES: tuple[Mutant, ...] = (
-    listing_believes_any_copy,
+    listing_knows_copies_only,
     index_forgets_versions,
 )
