@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import logging
 import os
 import signal
 import tempfile
@@ -13,8 +14,21 @@ import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]  # ships no types
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from lake.logs import PACKAGES
 from tests.servers.kafka import ApacheKafka
 from tests.servers.s3 import S3Server, s3_available, s3_binary
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before() -> Iterator[None]:
+    """Undo a change of the loggers; a command that runs in the process sets them to WARNING."""
+    root = logging.getLogger()
+    handlers = list(root.handlers)
+    levels = {name: logging.getLogger(name).level for name in PACKAGES}
+    yield
+    root.handlers[:] = [one for one in root.handlers if one in handlers]
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 @pytest.fixture(scope="session")

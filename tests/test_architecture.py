@@ -185,6 +185,7 @@ PRIVATE_IN_TESTS = {
     "tests/lake/simulation/mutants_of_clocks.py",
     "tests/lake/simulation/mutants_of_erasures.py",
     "tests/lake/simulation/mutants_of_images.py",
+    "tests/lake/simulation/mutants_of_listings.py",
     "tests/lake/simulation/mutants_of_positions.py",
     "tests/lake/simulation/mutants_of_spoils.py",
     "tests/lake/simulation/mutants_of_sweeps.py",

@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -16,10 +17,16 @@ _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 def free_port() -> int:
     """Find a free port. The port is not reserved, so bind it soon and handle a failure."""
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Find free ports that all differ; one search after another may find a port twice."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((_LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 def is_taken(port: int) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from node.health import HealthServer
 
-from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_port, free_ports
 from tests.deploy.probe import asked
 from tests.waiting import wait_until
 
@@ -53,6 +53,7 @@ def fake_ray(tmp_path: Path) -> tuple[dict[str, str], Path]:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     paths = [str(IMAGE), str(IMAGE.parents[2]), *sys.path]
+    api, health = free_ports(2)
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
@@ -63,8 +64,8 @@ def fake_ray(tmp_path: Path) -> tuple[dict[str, str], Path]:
         "NODE_SCRATCH": str(scratch),
         "NODE_LEAVE_SECONDS": "0.5",
         "NODE_RAY": str(programs / "ray"),
-        "NODE_API_PORT": str(free_port()),
-        "NODE_HEALTH_PORT": str(free_port()),
+        "NODE_API_PORT": str(api),
+        "NODE_HEALTH_PORT": str(health),
     }, said
 
 

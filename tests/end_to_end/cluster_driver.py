@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 
 from lake.settings import LakeSettings
 from pixlake_server.embedded import app
-from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_ports
 from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
 from serve_app import app as upload_app
@@ -74,7 +74,7 @@ def _with_workers(head: Any) -> list[Any]:
             cluster.add_node(
                 num_cpus=app.LOGICAL_CPUS,
                 node_ip_address="127.0.0.1",
-                **{name: free_port() for name in AGENT_PORTS},
+                **dict(zip(AGENT_PORTS, free_ports(len(AGENT_PORTS)), strict=True)),
             )
             for _ in joining
         ),

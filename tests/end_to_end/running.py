@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_ports
 from pixlake_server.embedded.run_folder import MARK, end_processes
 from tests.waiting import wait_until
 
@@ -29,8 +29,7 @@ class Pixlake:
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
-        self.http_port = free_port()
-        self.kafka_port = free_port()
+        self.http_port, self.kafka_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.bootstrap = f"127.0.0.1:{self.kafka_port}"
         self.facts: dict[str, Any] = {}

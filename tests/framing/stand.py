@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pixlake_server.embedded.port_block import PortBlock
-from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_ports
 from pixlake_server.embedded.ray_environment import ray_environment
 from serve_app.asgi.serve_headers import ServeHeaders
 from serve_app.ray_surface.accept_burst import Server
@@ -201,11 +201,11 @@ def _ray_configuration(parent: Path) -> str:
 def _haproxy(folder: Path, replica: int, change: Callable[[str], str]) -> Iterator[int]:
     """Run HAProxy as Ray Serve starts it, with our launcher; yields the port of the API."""
     folder.mkdir(exist_ok=True)
-    port = free_port()
+    port, metrics, stats = free_ports(3)
     ours = ray_environment(folder, _BLOCK, ServeSettings(http_port=port), start_seconds=120)
     text = change(_ray_configuration(folder.parent))
-    ports = {_API: port, _REPLICA: replica, _BLOCK.haproxy_metrics: free_port()}
-    ports[_BLOCK.haproxy_stats] = free_port()
+    ports = {_API: port, _REPLICA: replica, _BLOCK.haproxy_metrics: metrics}
+    ports[_BLOCK.haproxy_stats] = stats
     for one, other in ports.items():
         text = text.replace(f":{one}", f":{other}")
     file = folder / "h" / "haproxy.cfg"

@@ -26,7 +26,7 @@ from pixlake_server.embedded.errors import (
     WrongClock,
 )
 from pixlake_server.embedded.home import open_home
-from pixlake_server.embedded.ports import check_ports, free_port
+from pixlake_server.embedded.ports import check_ports, free_port, free_ports
 from pixlake_server.embedded.preflight import Settings, check_machine, check_servers
 from pixlake_server.embedded.run_folder import user_folder
 from pixlake_server.embedded.settings import EmbeddedSettings
@@ -48,7 +48,8 @@ def taken() -> Iterator[int]:
 def up(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     ours = ("PIXLAKE_", "KAFKA_", "AWS_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    ports = {"PIXLAKE_HTTP_PORT": str(free_port()), "PIXLAKE_KAFKA_PORT": str(free_port())}
+    http, kafka = free_ports(2)
+    ports = {"PIXLAKE_HTTP_PORT": str(http), "PIXLAKE_KAFKA_PORT": str(kafka)}
     return subprocess.run(
         [PIXLAKE, "up"],
         env={**kept, **ports, "PIXLAKE_HOME": str(home), **settings},
@@ -96,6 +97,10 @@ def test_equal_ports_are_told_by_both_settings() -> None:
     with pytest.raises(PortUnusable) as refused:
         check_ports({"A_PORT": ("0.0.0.0", port), "B_PORT": (LOOPBACK, port)})  # noqa: S104
     assert str(refused.value) == f"A_PORT and B_PORT are both {port}; choose different ports"
+
+
+def test_ports_that_are_found_together_differ() -> None:
+    assert len(set(free_ports(200))) == 200
 
 
 def test_an_address_that_this_machine_does_not_have() -> None:

@@ -24,7 +24,7 @@ from psycopg import sql
 
 from pixlake_server.embedded.child import spawn, terminate
 from pixlake_server.embedded.kraft import KraftNode
-from pixlake_server.embedded.ports import free_port
+from pixlake_server.embedded.ports import free_ports
 from tests.rehearsal.network import DATABASE, GATEWAY, KAFKA, STORE
 from tests.servers.kafka import java_and_jars
 from tests.servers.s3 import s3_binary
@@ -114,7 +114,7 @@ def kafka(
     It listens on a loopback port for the tests, and on the bridge for the hosts.
     """
     java, jars = java_and_jars()
-    own, controller = free_port(), free_port()
+    own, controller = free_ports(2)
     node = KraftNode(
         java=java,
         jars=jars,
