@@ -137,6 +137,8 @@ def to_job(message: Message, defaults: MessageDefaults, received_at: datetime) -
             f"header {PRESET!r} is empty; name a preset, or leave the header out", value=PRESET
         )
     preset = PresetName.parse(texts.get(PRESET, defaults.default_preset))
+    if PRESET in texts:
+        preset = preset.used_by(defaults.tenant)
     return ImageJob(
         tenant=defaults.tenant,
         source="kafka",

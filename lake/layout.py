@@ -16,7 +16,8 @@
     audit/last.json                               result of the last audit
     audit/accepted-time.json                      time of the last sweep
     audit-log/erasures/<day>/<image_id>-<attempt>.json
-    presets/<name>/<version>.json
+    presets/<name>/<version>.json                 shared by all tenants
+    presets/_tenants/<tenant>/<name>/<version>.json           those that a tenant owns
     store.json                                    settings of the store, equal for all processes
     probe/<name>                                  start-up probe and clock, deleted at once
 
@@ -36,6 +37,7 @@ REJECTION_RECORDS = "rejections/records"
 TRIES = "rejections/tries"
 PROBE = "probe"
 PRESETS = "presets"
+TENANT_PRESETS = "presets/_tenants"
 STORE = "store.json"
 RECORD = "record.json"
 RECORD_DEPTH = 3
@@ -166,18 +168,31 @@ def parse_day(name: str) -> date | None:
         return None
 
 
-def preset_prefix(name: str) -> str:
+def preset_path(name: str, tenant: str | None = None) -> str:
+    """Path of a preset below `presets/`: the name of a shared preset, or `_tenants/…`.
+
+    No name of a preset begins with `_`.
+    """
+    return name if tenant is None else f"_tenants/{tenant}/{name}"
+
+
+def tenant_presets_prefix(tenant: str) -> str:
+    """Folder of the presets that a tenant owns."""
+    return f"{TENANT_PRESETS}/{tenant}"
+
+
+def preset_prefix(path: str) -> str:
     """Folder of a preset's versions."""
-    return f"{PRESETS}/{name}"
+    return f"{PRESETS}/{path}"
 
 
-def preset_key(name: str, version: int) -> str:
+def preset_key(path: str, version: int) -> str:
     """Key of a preset version, which is written once."""
-    return f"{preset_prefix(name)}/{version}.json"
+    return f"{preset_prefix(path)}/{version}.json"
 
 
 def parse_preset_key(key: str) -> tuple[str, int] | None:
-    """Name and version of a stored preset, or None for a key that is not one."""
+    """Path and version of a stored preset, or None for a key that is not one."""
     folder, _, file = key.rpartition("/")
     version = file.removesuffix(".json")
     if not file.endswith(".json") or _PRESET_FILE.fullmatch(version) is None:

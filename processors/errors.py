@@ -23,6 +23,8 @@ ProcessorError
       · DecoderMemory         decoder_memory         limit: bytes of address space
   x PresetChanged           preset_changed         value: the newest version
   x PresetBuiltIn           preset_built_in
+  x PresetShared            preset_shared
+  x TooManyPresets          too_many_presets       limit, value: presets of a tenant
   x PresetsReadOnly         presets_read_only      this process's role may not write presets
   x Overloaded              overloaded             temporary; the caller may try again
   x ProcessingFailed        internal               an unexpected exception, in a batch only
@@ -151,6 +153,18 @@ class PresetBuiltIn(ProcessorError):
     """A built-in preset can't be overwritten."""
 
     code = "preset_built_in"
+
+
+class PresetShared(ProcessorError):
+    """All tenants share a preset of this name, so a tenant can't take the name."""
+
+    code = "preset_shared"
+
+
+class TooManyPresets(ProcessorError):
+    """The tenant owns as many presets as it may."""
+
+    code = "too_many_presets"
 
 
 class PresetsReadOnly(ProcessorError):

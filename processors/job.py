@@ -110,7 +110,7 @@ def by_key(idempotency_key: str) -> tuple[str, ...]:
 
 def by_content(sha256: str, preset: Preset, metadata: Mapping[str, str]) -> tuple[str, ...]:
     """Identity of an upload without a key: equal content is the same image."""
-    return ("content", sha256, preset.name, str(preset.version), canonical(metadata))
+    return ("content", sha256, preset.owned_name, str(preset.version), canonical(metadata))
 
 
 def by_event(source: str, event_id: str) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def content_hash(
     that Kafka delivers again after a preset was changed is still the same request.
     """
     if newest:
-        return _digest(("content", sha256, preset.name, "newest", canonical(metadata)))
+        return _digest(("content", sha256, preset.owned_name, "newest", canonical(metadata)))
     return _digest(by_content(sha256, preset, metadata))
 
 

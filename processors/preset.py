@@ -1,11 +1,12 @@
 """Presets: named, versioned lists of renditions, each an ordered list of operations."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from lake.layout import TENANT
 from processors.codecs.codec import OutputFormat
 from processors.errors import UnknownPreset
 from processors.image import WHITE
@@ -26,6 +27,7 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Owner = Annotated[str, Field(pattern=rf"^{TENANT.pattern}$")]
 
 MAX_RENDITIONS = 16
 MAX_OPERATIONS = 16
@@ -75,6 +77,15 @@ class Preset(BaseModel):
     name: Name
     version: int = Field(ge=1)
     renditions: tuple[RenditionSpec, ...] = Field(default=(), max_length=MAX_RENDITIONS)
+    tenant: Owner | None = Field(
+        default=None,
+        description="tenant that owns the preset; absent if all tenants share the preset",
+    )
+
+    @property
+    def owned_name(self) -> str:
+        """Name that no other preset has: a tenant's preset may have the name of a shared one."""
+        return self.name if self.tenant is None else f"{self.tenant}/{self.name}"
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -109,10 +120,15 @@ BUILTIN = {each.name: each for each in (WEB, THUMBNAIL, ARCHIVE)}
 
 @dataclass(frozen=True, slots=True)
 class PresetName:
-    """Reference to a preset: `name`, which means the newest version, or `name@version`."""
+    """Reference to a preset: `name`, which means the newest version, or `name@version`.
+
+    `tenant`: the tenant that uses the name, whose own presets come first. None: the name means a
+    shared or built-in preset.
+    """
 
     name: str
     version: int | None = None
+    tenant: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -122,6 +138,10 @@ class PresetName:
             hint = did_you_mean(text, BUILTIN)
             raise UnknownPreset(f"no preset is named {text!r}{hint}", value=text)
         return cls(match[1], int(match[2]) if match[2] else None)
+
+    def used_by(self, tenant: str) -> Self:
+        """Return the reference as a tenant uses it."""
+        return replace(self, tenant=tenant)
 
     @property
     def moves(self) -> bool:

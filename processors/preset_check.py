@@ -4,7 +4,7 @@ import base64
 
 from processors.errors import InvalidPreset, Refused
 from processors.preset import Preset
-from processors.sandbox.sandbox import Sandbox
+from processors.sandbox.sandbox import NOBODY, Sandbox
 
 # A PNG of 48 x 32 pixels, half of them transparent.
 _PICTURE = base64.b64decode(
@@ -16,7 +16,8 @@ _PICTURE = base64.b64decode(
 async def try_out(sandbox: Sandbox, preset: Preset) -> None:
     """Process the test picture with a preset; raises InvalidPreset if that fails, Overloaded."""
     try:
-        await sandbox.process(_PICTURE, preset)
+        # A child serves one tenant, and keeps the presets that it had.
+        await sandbox.process(_PICTURE, preset, preset.tenant or NOBODY)
     except Refused as refused:
         raise InvalidPreset(
             f"the preset fails for a test picture of 48 x 32: {refused.code}: {refused.detail}",

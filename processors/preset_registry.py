@@ -1,4 +1,9 @@
-"""Registry of presets: finds built-in and stored presets by name, and stores new versions."""
+"""Registry of presets: finds built-in and stored presets by name, and stores new versions.
+
+A name that a tenant uses means the tenant's own preset, or if there is none, the shared or built-in
+one. A tenant can't take the name of a shared preset. It keeps its own preset if the name is shared
+later, so what a name means to a tenant changes only by acts of the tenant.
+"""
 
 import json
 import time
@@ -11,12 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lake.commit.preset_store import PresetStore
 from lake.errors import StoreDenied
+from lake.layout import preset_path
 from lake.store.decision import compare_and_swap
 from processors.errors import (
     InvalidPreset,
     PresetBuiltIn,
     PresetChanged,
+    PresetShared,
     PresetsReadOnly,
+    TooManyPresets,
     UnknownPreset,
 )
 from processors.nearest import did_you_mean
@@ -33,10 +41,15 @@ from processors.single_flight import SingleFlight
 MAX_PRESET_BYTES = 262_144
 """Largest preset as JSON: enough for three watermarks of the largest size."""
 
+MAX_TENANT_PRESETS = 200
+"""Most presets that a tenant may own; a listing has no pages."""
+
 CACHE_SECONDS = 10.0
 
-# Cached names in one process; most presets have about a kilobyte, the largest `MAX_PRESET_BYTES`.
-_MAX_CACHED = 64
+# Bytes of the presets that one process caches. Most have about a kilobyte, the largest
+# `MAX_PRESET_BYTES`.
+_MAX_CACHED = 32_000_000
+_ENTRY_BYTES = 2_000
 _TRIES = 4
 _MAX_FAULTS, _MAX_SAID = 5, 500
 
@@ -52,6 +65,15 @@ class StoredPreset(BaseModel):
     preset: Preset
     created_at: datetime
     created_by: str = Field(max_length=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """Newest version of a preset; `tenant` owns the preset, None: all tenants share it."""
+
+    name: str
+    version: int
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +99,7 @@ class PresetRegistry:
     ) -> None:
         self._files = files
         self._seconds = seconds
-        self._cache: SingleFlight[PresetName, Preset] = SingleFlight(_MAX_CACHED, now)
+        self._cache: SingleFlight[PresetName, Preset] = SingleFlight(_MAX_CACHED, now, size=_size)
 
     async def find(self, name: PresetName) -> Preset:
         """Find the preset of that name; needs no I/O for built-in presets.
@@ -91,19 +113,36 @@ class PresetRegistry:
             return await self._cache.join(name, lambda: self._look_up(name))
         return preset
 
-    async def newest(self) -> dict[str, int]:
-        """Newest version of every preset by name, built-in and stored; sorted by name."""
-        versions = {name: preset.version for name, preset in BUILTIN.items()}
+    async def newest(self, tenant: str | None = None) -> list[Newest]:
+        """List the presets that a tenant can use, by name; without a tenant, those of all tenants.
+
+        A tenant's own preset hides a shared one with its name, as in `find`.
+        """
+        found = {
+            name: Newest(name, version) for name, version in (await self._files.newest()).items()
+        }
+        if tenant is not None:
+            own = await self._files.newest_in(tenant)
+            found |= {name: Newest(name, version, tenant) for name, version in own.items()}
         # A built-in preset takes precedence over a stored one with its name.
-        return dict(sorted((await self._files.newest() | versions).items()))
+        found |= {name: Newest(name, preset.version) for name, preset in BUILTIN.items()}
+        return [found[name] for name in sorted(found)]
 
     async def put(
-        self, name: str, data: bytes, author: str, trial: Trial, *, after: int | None = None
+        self,
+        name: str,
+        data: bytes,
+        author: str,
+        trial: Trial,
+        *,
+        after: int | None = None,
+        tenant: str | None = None,
     ) -> Put:
         """Store JSON as the next version of a preset, unless the newest version equals it.
 
-        `after`: store only if this is the newest version; 0: only if there is none. A version in
-        the JSON has to be the next one. Raises InvalidPreset, PresetBuiltIn, PresetChanged,
+        `tenant`: owner of the preset; None: all tenants share it. `after`: store only if this is
+        the newest version; 0: only if there is none. A version in the JSON has to be the next one.
+        Raises InvalidPreset, PresetBuiltIn, PresetShared, TooManyPresets, PresetChanged,
         UnknownPreset (no preset can have the name), PresetsReadOnly, Unavailable.
         """
         if PresetName.parse(name).version is not None:
@@ -114,16 +153,19 @@ class PresetRegistry:
         fields = _said(data)
 
         async def step() -> Put | None:
-            newest = await self._files.newest_of(name)
-            preset = _next(name, newest + 1, fields)
+            newest = await self._files.newest_of(preset_path(name, tenant))
+            preset = _next(name, newest + 1, fields, tenant)
             if newest:
-                stored = await self._stored(PresetName(name, newest))
+                stored = await self._stored(name, newest, tenant)
                 if stored.renditions == preset.renditions:
                     return Put(stored, created=False)
             _check_expected(newest, after, fields.get("version"))
+            if tenant is not None and not newest:
+                await self._check_new(name, tenant)
             await trial(preset)
-            if await self._created(name, newest + 1, _document(preset, author)):
-                self._cache.drop(PresetName(name))
+            if await self._created(preset, _document(preset, author)):
+                # The name of a shared preset is cached for each tenant that uses it.
+                self._cache.drop_all(lambda known: known.name == name and known.version is None)
                 return Put(preset, created=True)
             return None
 
@@ -132,40 +174,60 @@ class PresetRegistry:
 
         return await compare_and_swap(step, name, tries=_TRIES, error=given_up)
 
-    async def _created(self, name: str, version: int, document: bytes) -> bool:
+    async def _check_new(self, name: str, tenant: str) -> None:
+        """Check that a tenant may own one more preset, of this name."""
+        if await self._files.newest_of(name):
+            raise PresetShared(
+                f"{name} is a preset that all tenants share; choose another name", value=name
+            )
+        owned = len(await self._files.newest_in(tenant))
+        if owned >= MAX_TENANT_PRESETS:
+            raise TooManyPresets(
+                "the tenant owns as many presets as it may; store a new version of one of them",
+                limit=MAX_TENANT_PRESETS,
+                value=owned + 1,
+            )
+
+    async def _created(self, preset: Preset, document: bytes) -> bool:
+        path = preset_path(preset.name, preset.tenant)
         try:
-            return await self._files.create(name, version, document)
+            return await self._files.create(path, preset.version, document)
         except StoreDenied as denied:
             raise PresetsReadOnly(
                 "this service has no right to write presets to the store; run `pixlake preset put` "
                 "with credentials that may write `presets/`",
-                value=name,
+                value=preset.name,
             ) from denied
 
     async def _look_up(self, name: PresetName) -> Preset:
+        if name.tenant is not None:
+            own = await self._files.newest_of(preset_path(name.name, name.tenant))
+            if own:
+                return await self._stored(name.name, name.version or own, name.tenant)
         version = name.version or await self._files.newest_of(name.name)
         if not version:
-            known = await self.newest()
+            known = [each.name for each in await self.newest(name.tenant)]
             message = f"no preset is named {name.name!r}{did_you_mean(name.name, known) or ';'}"
             where = "GET /v1/presets and `pixlake preset ls` list all presets"
             raise UnknownPreset(f"{message} {where}", value=str(name))
-        return await self._stored(PresetName(name.name, version))
+        return await self._stored(name.name, version)
 
-    async def _stored(self, name: PresetName) -> Preset:
-        version = name.version or 0
-        data = await self._files.read(name.name, version, MAX_PRESET_BYTES)
+    async def _stored(self, name: str, version: int, tenant: str | None = None) -> Preset:
+        path = preset_path(name, tenant)
+        data = await self._files.read(path, version, MAX_PRESET_BYTES)
+        said = f"{name}@{version}"
         if data is None:
-            newest = await self._files.newest_of(name.name)
+            newest = await self._files.newest_of(path)
             hint = f"; its newest version is {newest}" if newest else ""
-            raise UnknownPreset(f"there is no preset {name}{hint}", value=str(name))
+            raise UnknownPreset(f"there is no preset {said}{hint}", value=said)
         _check_size(len(data))
         try:
             preset = StoredPreset.model_validate_json(data).preset
         except ValidationError as error:
-            raise InvalidPreset(f"the stored preset {name}: {_faults(error)}") from None
-        if (preset.name, preset.version) != (name.name, version):
+            raise InvalidPreset(f"the stored preset {said}: {_faults(error)}") from None
+        if (preset.name, preset.version, preset.tenant) != (name, version, tenant):
             raise InvalidPreset(
-                f"the stored preset {name} contains the preset {preset.name}@{preset.version}"
+                f"the stored preset {said} contains the preset {preset.name}@{preset.version}"
             )
         return preset
 
@@ -174,7 +236,7 @@ def parse_preset(data: bytes, name: str | None = None) -> Preset:
     """Parse a preset from JSON that may leave out name and version; raises InvalidPreset."""
     fields = _said(data)
     version = fields.get("version", 1)
-    return _next(name or fields.get("name") or "unnamed", version, fields)
+    return _next(name or fields.get("name") or "unnamed", version, fields, fields.get("tenant"))
 
 
 def as_json(preset: Preset) -> str:
@@ -203,12 +265,15 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _next(name: str, version: object, fields: dict[str, Any]) -> Preset:
-    if fields.get("name", name) != name:
-        raise InvalidPreset(f"the preset says that its name is {str(fields['name'])[:64]!r}")
+def _next(name: str, version: object, fields: dict[str, Any], tenant: object) -> Preset:
+    given = {"name": name, "tenant": tenant}
+    for field, value in given.items():
+        if fields.get(field, value) != value:
+            said = str(fields[field])[:64]
+            raise InvalidPreset(f"the preset says that its {field} is {said!r}")
     try:
         # Validated as JSON text, because pydantic then accepts lists as tuples.
-        text = json.dumps({**fields, "name": name, "version": version})
+        text = json.dumps({**fields, **given, "version": version})
         return Preset.model_validate_json(text)
     except ValidationError as error:
         raise InvalidPreset(_faults(error)) from None
@@ -229,6 +294,11 @@ def _document(preset: Preset, author: str) -> bytes:
     data = stored.model_dump_json(exclude_none=True, indent=2).encode()
     _check_size(len(data))
     return data
+
+
+def _size(preset: Preset) -> int:
+    """Bytes that a cached preset takes, about."""
+    return _ENTRY_BYTES + len(preset.model_dump_json(exclude_none=True))
 
 
 def _check_size(size: int) -> None:

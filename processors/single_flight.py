@@ -28,16 +28,26 @@ class _Known(Generic[V]):
 
 
 class SingleFlight(Generic[K, V]):
-    """Results of look-ups in one event loop, at most `size`; the oldest result makes room.
+    """Results of look-ups in one event loop, at most `most`; the oldest result makes room.
+
+    `size`: size of a result, which counts for `most`; by default each result counts as one.
 
     The age of a result counts from the start of its look-up. The caller decides which age it
     accepts, so that it can look up ahead, and use an old result while look-ups fail. Failures are
     not kept. A look-up continues if the task that started it is cancelled.
     """
 
-    def __init__(self, size: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        most: int,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        size: Callable[[V], int] | None = None,
+    ) -> None:
         self._now = now
-        self._known: FIFOCache[K, _Known[V]] = FIFOCache(size)
+        self._known: FIFOCache[K, _Known[V]] = FIFOCache(
+            most, None if size is None else lambda known: size(known.value)
+        )
         self.running: dict[K, Running[V]] = {}
 
     def find(self, key: K) -> tuple[V | None, float]:
@@ -66,6 +76,11 @@ class SingleFlight(Generic[K, V]):
         """Forget the result of a key, and do not keep that of a running look-up."""
         self._known.pop(key, None)
         self.running.pop(key, None)
+
+    def drop_all(self, which: Callable[[K], bool]) -> None:
+        """Forget the results of all keys that `which` chooses."""
+        for key in [key for key in (*self._known, *self.running) if which(key)]:
+            self.drop(key)
 
     def _keep(self, key: K, running: Running[V]) -> None:
         # Reading the exception keeps asyncio from reporting it after all callers were cancelled.

@@ -247,6 +247,7 @@ def _compose(
         metadata=dict(job.metadata),
         preset=preset.name,
         preset_version=preset.version,
+        preset_tenant=preset.tenant,
         requested_preset=job.requested_preset,
         original_key=original_key,
         sha256=sha256,

@@ -223,6 +223,8 @@ PROBLEMS: Mapping[str, Problem] = {
     # presets
     "preset_not_found": Problem(404, "There is no such preset"),
     "preset_built_in": Problem(409, "A built-in preset can't be overwritten"),
+    "preset_shared": Problem(409, "All tenants share a preset of this name"),
+    "too_many_presets": Problem(409, "The tenant has too many presets"),
     "preset_changed": Problem(412, "The preset has another version by now"),
     "presets_read_only": Problem(403, "This deployment stores no presets by HTTP"),
     # reading

@@ -1,12 +1,13 @@
-"""Routes `/v1/presets`: list and show presets, store new versions.
+"""Routes `/v1/presets` and `/v1/shared-presets`: list and show presets, store new versions.
 
-All tenants share the presets, so a change needs the scope `presets:write`. For each version the
-store records the API key that stored the version.
+A key with the scope `presets:write` stores presets of its tenant, which only that tenant sees and
+uses. A key with the scope `admin` stores presets that all tenants share. For each version the store
+records the API key that stored the version.
 """
 
 import re
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field
@@ -16,7 +17,7 @@ from processors.errors import InvalidPreset, UnknownPreset
 from processors.preset import BUILTIN, Preset, PresetName
 from processors.preset_check import try_out
 from processors.preset_registry import MAX_PRESET_BYTES, as_json
-from serve_app.accounts import PRESETS, Principal, actor_of
+from serve_app.accounts import ADMIN, PRESETS, Principal, actor_of
 from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.admission.reads import Reader
 from serve_app.app_context import AppContext, context_of
@@ -30,6 +31,8 @@ router = APIRouter(tags=["presets"], responses=problem_responses(401, 403, 422, 
 log = logger(__name__)
 
 Editor = Annotated[Principal, Depends(need(PRESETS))]
+Administrator = Annotated[Principal, Depends(need(ADMIN))]
+NewName = Annotated[str, Path(description="letters, digits, - and _; not a built-in preset")]
 
 _VERSION_TAG = re.compile(r'"([1-9]\d{0,8})"', re.ASCII)
 _JSON = "application/json"
@@ -41,23 +44,30 @@ class PresetEntry(BaseModel):
     name: str
     version: int = Field(description="the newest version")
     built_in: bool
+    tenant: str | None = Field(
+        description="tenant that owns the preset; null for a shared or built-in one"
+    )
 
 
 class PresetList(BaseModel):
-    """List of all presets, by name."""
+    """List of the presets that a tenant can use, by name."""
 
     presets: list[PresetEntry]
 
 
 @router.get("/v1/presets", summary="List presets")
 async def list_presets(request: Request, principal: Reader) -> PresetList:
-    """Return all presets with their newest versions."""
-    del principal  # every key with the read scope may list presets
-    newest = await context_of(request).worker.presets.newest()
+    """Return the presets of the key's tenant and the shared ones, with their newest versions."""
+    newest = await context_of(request).worker.presets.newest(principal.tenant)
     return PresetList(
         presets=[
-            PresetEntry(name=name, version=version, built_in=name in BUILTIN)
-            for name, version in newest.items()
+            PresetEntry(
+                name=each.name,
+                version=each.version,
+                built_in=each.name in BUILTIN,
+                tenant=each.tenant,
+            )
+            for each in newest
         ]
     )
 
@@ -77,8 +87,7 @@ async def show_preset(
     name: Annotated[str, Path(description="`name` for its newest version, or `name@version`")],
 ) -> Response:
     """Return the preset in the format of PUT; the ETag is the version."""
-    del principal
-    preset = await _found(context_of(request), name)
+    preset = await _found(context_of(request), name, principal.tenant)
     headers = {"ETag": f'"{preset.version}"'}
     check_if_match(request.headers.getlist("if-match"), headers["ETag"])
     if matches(request.headers.getlist("if-none-match"), headers["ETag"]):
@@ -86,16 +95,14 @@ async def show_preset(
     return Response(as_json(preset), headers=headers, media_type=_JSON)
 
 
-@router.put(
-    "/v1/presets/{name}",
-    summary="Store the next version of a preset",
-    status_code=201,
-    response_model=Preset,
-    responses={
+_PUT: dict[str, Any] = {
+    "status_code": 201,
+    "response_model": Preset,
+    "responses": {
         200: {"model": Preset, "description": "Equal to the newest version; nothing was stored"},
         **problem_responses(400, 408, 409, 412, 415),
     },
-    openapi_extra={
+    "openapi_extra": {
         "requestBody": {
             "required": True,
             "content": {_JSON: {"schema": {"type": "object"}}},
@@ -108,17 +115,32 @@ async def show_preset(
             )
         ],
     },
-)
-async def put_preset(
-    request: Request,
-    principal: Editor,
-    name: Annotated[str, Path(description="letters, digits, - and _; not a built-in preset")],
-) -> Response:
-    """Store a preset: JSON with `renditions`; `name` and `version` are optional.
+}
+
+
+@router.put("/v1/presets/{name}", summary="Store the next version of a preset", **_PUT)
+async def put_preset(request: Request, principal: Editor, name: NewName) -> Response:
+    """Store a preset of the key's tenant: JSON with `renditions`; other fields are optional.
 
     The server first tries the preset on a small image. A stored version never changes; the next PUT
-    makes the next version. Uploads without a version use the new version within seconds.
+    makes the next version. Uploads without a version use the new version within seconds. Other
+    tenants neither see nor use the preset.
     """
+    return await _put(request, principal, name, principal.tenant)
+
+
+@router.put(
+    "/v1/shared-presets/{name}", summary="Store the next version of a shared preset", **_PUT
+)
+async def put_shared_preset(request: Request, principal: Administrator, name: NewName) -> Response:
+    """Store a preset that all tenants share, as `PUT /v1/presets/{name}` stores one of a tenant.
+
+    A tenant that owns a preset of this name goes on with its own.
+    """
+    return await _put(request, principal, name, None)
+
+
+async def _put(request: Request, principal: Principal, name: str, tenant: str | None) -> Response:
     context = context_of(request)
     put = await context.worker.presets.put(
         name,
@@ -126,12 +148,15 @@ async def put_preset(
         actor_of(principal),
         partial(try_out, context.worker.sandbox),
         after=_after(request),
+        tenant=tenant,
     )
     if put.created:
         log.info(
-            "preset stored", key_prefix=principal.prefix, preset=f"{name}@{put.preset.version}"
+            "preset stored",
+            key_prefix=principal.prefix,
+            preset=f"{put.preset.owned_name}@{put.preset.version}",
         )
-        await _note(context, name, put.preset.version, actor_of(principal))
+        await _note(context, put.preset, actor_of(principal))
     return Response(
         as_json(put.preset),
         status_code=201 if put.created else 200,
@@ -143,19 +168,22 @@ async def put_preset(
     )
 
 
-async def _note(context: AppContext, name: str, version: int, actor: str) -> None:
+async def _note(context: AppContext, stored: Preset, actor: str) -> None:
     """Append the new version to the audit log of the accounts; the store has its author, too."""
     try:
         await context.accounts.run(
-            lambda accounts: accounts.log.preset_stored(name, version, actor=actor)
+            lambda accounts: accounts.log.preset_stored(
+                stored.name, stored.version, actor=actor, tenant=stored.tenant
+            )
         )
     except AccountsUnavailable as error:
-        log.warning("the audit log lacks a preset", preset=f"{name}@{version}", error=error)
+        preset = f"{stored.owned_name}@{stored.version}"
+        log.warning("the audit log lacks a preset", preset=preset, error=error)
 
 
-async def _found(context: AppContext, name: str) -> Preset:
+async def _found(context: AppContext, name: str, tenant: str) -> Preset:
     try:
-        return await context.worker.presets.find(PresetName.parse(name))
+        return await context.worker.presets.find(PresetName.parse(name).used_by(tenant))
     except UnknownPreset as error:
         raise PresetNotFound(error.detail, value=name) from error
 

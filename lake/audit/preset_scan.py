@@ -21,7 +21,7 @@ class PresetScan:
     def __init__(
         self, store: ObjectStore, scope: Scope, named: Mapping[tuple[str, int], str]
     ) -> None:
-        """`named`: presets by name and version, each with the key of a record that names it."""
+        """`named`: presets by path and version, each with the key of a record that names it."""
         self._store = store
         self._scope = scope
         self._named = named
@@ -40,9 +40,9 @@ class PresetScan:
             for (key, which), content in zip(versions.items(), contents, strict=True):
                 if content is not None and (fault := _fault(key, which, content)):
                     yield fault
-        for (name, version), why in sorted(self._wanted(stored).items()):
-            if (name, version) not in stored and name not in BUILT_IN:
-                yield Finding("missing_object", layout.preset_key(name, version), why)
+        for (path, version), why in sorted(self._wanted(stored).items()):
+            if (path, version) not in stored and path not in BUILT_IN:
+                yield Finding("missing_object", layout.preset_key(path, version), why)
 
     def _wanted(self, stored: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
         """Versions that must exist, each with the reason: records name it, or a later one exists.
@@ -50,11 +50,11 @@ class PresetScan:
         Versions are numbered from 1 and never deleted.
         """
         newest: dict[str, int] = {}
-        for name, version in stored:
-            newest[name] = max(version, newest.get(name, 0))
+        for path, version in stored:
+            newest[path] = max(version, newest.get(path, 0))
         earlier = {
-            (name, version): f"version {last} exists"
-            for name, last in newest.items()
+            (path, version): f"version {last} exists"
+            for path, last in newest.items()
             for version in range(1, min(last, _MOST_VERSIONS))
         }
         return earlier | {which: f"named by {record}" for which, record in self._named.items()}
@@ -65,8 +65,8 @@ def _fault(key: str, version: tuple[str, int], content: bytes | UnreadableObject
         return Finding("unreadable", key, first_line(content))
     try:
         preset = json.loads(content)["preset"]
-        held = preset["name"], preset["version"]
-    except (ValueError, KeyError, TypeError) as error:
+        held = layout.preset_path(preset["name"], preset.get("tenant")), preset["version"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return Finding("unreadable", key, f"not a preset: {type(error).__name__}")
     if held != version:
         return Finding("misplaced", key, f"it is version {held[1]} of {held[0]}")

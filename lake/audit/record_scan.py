@@ -12,6 +12,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from lake import layout
 from lake.audit.object_reading import Content, first_line, read_each
 from lake.audit.row_hash import hashed_records
 from lake.audit.scope import Scope
@@ -43,7 +44,7 @@ class Seen:
     hashed_bytes: int = 0
     sample: list[tuple[float, str, str]] = field(default_factory=list)
     presets: dict[tuple[str, int], str] = field(default_factory=dict)
-    """presets by name and version, each with the key of a record that names it"""
+    """presets by path and version, each with the key of a record that names it"""
 
     def add(self, other: "Seen", sample: int) -> None:
         """Add the counts and the sample of another scan."""
@@ -196,7 +197,8 @@ class RecordScan:
         self.seen.objects += len(folder.objects)
         if isinstance(record, ImageRecord):
             self.seen.images += self._scope.holds(record.window_start)
-            self.seen.presets[record.preset, record.preset_version] = folder.record_key
+            path = layout.preset_path(record.preset, record.preset_tenant)
+            self.seen.presets[path, record.preset_version] = folder.record_key
             self._noted.append(record)
             if len(self._noted) >= _ROWS:
                 self._note_images()

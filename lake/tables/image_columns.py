@@ -63,6 +63,15 @@ class _FileColumns(BaseModel):
     ] = Field(default_factory=dict)
     preset: Annotated[str, Column("service", "preset that was applied", repeats=True)]
     preset_version: Annotated[Int, Column("service", "version of the preset", repeats=True)]
+    preset_tenant: Annotated[
+        str | None,
+        Column(
+            "service",
+            "tenant that owns the preset; null for a shared or built-in one",
+            repeats=True,
+            since=7,
+        ),
+    ] = None
     sha256: Annotated[str, Column("service", "SHA-256 of the original's bytes")]
     bytes: Annotated[BigInt, Column("service", "size of the original", unit="bytes")]
     format: Annotated[

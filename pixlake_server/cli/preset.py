@@ -3,6 +3,7 @@
 import asyncio
 import difflib
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -31,6 +32,10 @@ Named = Annotated[
     str, typer.Argument(metavar="NAME[@VERSION]", help="Default version: the newest.")
 ]
 _SIDE = "NAME[@VERSION], or a file that ends in .json."
+Tenant = Annotated[
+    str | None,
+    typer.Option("--tenant", help="Presets as this tenant uses them; default: only shared ones."),
+]
 
 
 @preset.command()
@@ -39,6 +44,9 @@ def put(
     *,
     name: Annotated[
         str | None, typer.Option("--name", help="Default: `name` in the file, else its file name.")
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="Owner; default: all tenants share the preset.")
     ] = None,
     yes: Yes = False,
     home: Home = None,
@@ -51,7 +59,8 @@ def put(
     (PIXLAKE_PRESET_CACHE_SECONDS).
     """
     data = read_file(file)
-    done = _run(home, lambda presets: _put(presets, data, name, file, home, yes=yes))
+    owner = _checked(tenant)
+    done = _run(home, lambda presets: _put(presets, data, name, file, home, tenant=owner, yes=yes))
     stored = f"{done.preset.name}@{done.preset.version}"
     if done.created:
         _note(home, done.preset)
@@ -64,11 +73,12 @@ def put(
 
 
 @preset.command()
-def get(name: Named, *, home: Home = None, json: Json = False) -> None:
+def get(name: Named, *, tenant: Tenant = None, home: Home = None, json: Json = False) -> None:
     """Print a preset as JSON, in the format of `put`."""
     from processors.preset_registry import as_json  # noqa: PLC0415  # slow
 
-    found = _run(home, lambda presets: _find(presets, name))
+    user = _checked(tenant)
+    found = _run(home, lambda presets: _find(presets, name, user))
     if json:
         output.emit(found.model_dump(mode="json", exclude_none=True))
     else:
@@ -76,23 +86,25 @@ def get(name: Named, *, home: Home = None, json: Json = False) -> None:
 
 
 @preset.command("ls")
-def ls(*, home: Home = None, json: Json = False) -> None:
-    """List presets with their newest versions."""
-    newest = _run(home, lambda presets: presets.newest())
+def ls(*, tenant: Tenant = None, home: Home = None, json: Json = False) -> None:
+    """List presets with their newest versions and owners."""
+    user = _checked(tenant)
+    newest = _run(home, lambda presets: presets.newest(user))
     from processors.preset import BUILTIN  # noqa: PLC0415  # slow
 
     if json:
-        entries = [
-            {"name": name, "version": version, "built_in": name in BUILTIN}
-            for name, version in newest.items()
-        ]
+        entries = [{**asdict(each), "built_in": each.name in BUILTIN} for each in newest]
         output.emit({"presets": entries})
         return
     rows = [
-        (name, str(version), "built in" if name in BUILTIN else "")
-        for name, version in newest.items()
+        (
+            each.name,
+            str(each.version),
+            "built in" if each.name in BUILTIN else each.tenant or "shared",
+        )
+        for each in newest
     ]
-    output.table(("name", "version", ""), rows, right=("version",))
+    output.table(("name", "version", "owner"), rows, right=("version",))
 
 
 @preset.command()
@@ -100,13 +112,15 @@ def diff(
     first: Annotated[str, typer.Argument(metavar="A", help=_SIDE)],
     second: Annotated[str, typer.Argument(metavar="B", help=_SIDE)],
     *,
+    tenant: Tenant = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Compare two presets; exit code 1 if their renditions differ."""
+    user = _checked(tenant)
 
     async def both(presets: "PresetRegistry") -> tuple["Preset", "Preset"]:
-        return await _side(presets, first), await _side(presets, second)
+        return await _side(presets, first, user), await _side(presets, second, user)
 
     old, new = _run(home, both)
     lines = [] if old.renditions == new.renditions else _lines(old, new, first, second)
@@ -134,6 +148,7 @@ async def _put(
     file: Path,
     home: Path | None,
     *,
+    tenant: str | None,
     yes: bool,
 ) -> "Put":
     from pixlake_server.cli.settings import load  # noqa: PLC0415  # slow
@@ -155,7 +170,7 @@ async def _put(
         await try_out(sandbox, wanted)
 
     try:
-        return await presets.put(chosen, data, operator()[:100], trial)
+        return await presets.put(chosen, data, operator()[:100], trial, tenant=tenant)
     finally:
         await sandbox.close()
 
@@ -166,24 +181,36 @@ def _note(home: Path | None, stored: "Preset") -> None:
 
     try:
         with open_accounts(home) as accounts:
-            accounts.log.preset_stored(stored.name, stored.version, actor=operator())
+            accounts.log.preset_stored(
+                stored.name, stored.version, actor=operator(), tenant=stored.tenant
+            )
     except (AccountsUnavailable, UsageFault):
         output.note("the audit log of the accounts lacks this version; the store has its author")
 
 
-async def _find(presets: "PresetRegistry", name: str) -> "Preset":
+def _checked(tenant: str | None) -> str | None:
+    """Return the name of a tenant; raises UsageFault for a text that is none."""
+    from lake.layout import TENANT  # noqa: PLC0415  # slow
+
+    if tenant is not None and TENANT.fullmatch(tenant) is None:
+        raise UsageFault(f"--tenant {tenant!r} is no name of a tenant: use {TENANT.pattern}")
+    return tenant
+
+
+async def _find(presets: "PresetRegistry", name: str, tenant: str | None) -> "Preset":
     from processors.preset import PresetName  # noqa: PLC0415  # slow
 
-    return await presets.find(PresetName.parse(name))
+    wanted = PresetName.parse(name)
+    return await presets.find(wanted if tenant is None else wanted.used_by(tenant))
 
 
-async def _side(presets: "PresetRegistry", text: str) -> "Preset":
+async def _side(presets: "PresetRegistry", text: str, tenant: str | None) -> "Preset":
     from processors.preset_registry import parse_preset  # noqa: PLC0415  # slow
 
     return (
         parse_preset(read_file(Path(text)))
         if text.endswith(".json")
-        else await _find(presets, text)
+        else await _find(presets, text, tenant)
     )
 
 

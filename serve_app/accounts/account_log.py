@@ -73,19 +73,24 @@ class AccountLog:
             for row in rows
         ]
 
-    def preset_stored(self, name: str, version: int, *, actor: str) -> None:
-        """Append the event of a new version of a preset; raises AccountsUnavailable.
+    def preset_stored(
+        self, name: str, version: int, *, actor: str, tenant: str | None = None
+    ) -> None:
+        """Append the event of a new version of a preset, which `tenant` or nobody owns.
+
+        Raises AccountsUnavailable.
 
         The version is in the store already, so an event may be missing, and none is wrong.
         """
+        owner: dict[str, object] = {} if tenant is None else {"tenant": tenant}
         with self._database.begin() as connection:
             append(
                 connection,
                 actor,
                 "preset.stored",
                 name,
-                before={"version": version - 1} if version > 1 else None,
-                after={"version": version},
+                before={"version": version - 1, **owner} if version > 1 else None,
+                after={"version": version, **owner},
             )
 
 

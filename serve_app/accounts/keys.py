@@ -18,9 +18,9 @@ READ: Final = "images:read"
 WRITE: Final = "images:write"
 ERASE: Final = "images:erase"
 PRESETS: Final = "presets:write"
-"""scope to store presets, which apply to images of all tenants"""
+"""scope to store presets that the key's tenant owns"""
 ADMIN: Final = "admin"
-"""scope to manage tenants and the keys of all tenants; gives access to no image"""
+"""scope to manage tenants, the keys of all tenants and shared presets; gives access to no image"""
 
 SCOPES: Final[frozenset[str]] = frozenset(get_args(Scope))
 IMAGES: Final[frozenset[Scope]] = frozenset({READ, WRITE})

@@ -51,7 +51,7 @@ async def store(
         early = context.replays.look_up(principal.tenant, asked.idempotency_key)
         place = await context.day_limits.reserve(principal, scope, asked.least_bytes, early)
         if asked.preset is not None:
-            await _check_preset(context, principal, asked, asked.preset)
+            await _check_preset(context, principal, asked, asked.preset.used_by(principal.tenant))
         body = await read_body(receive, asked, lease, context.settings)
         if asked.length is None:
             await context.rates.count_bytes(principal, scope, len(body.image))
@@ -116,7 +116,12 @@ async def _job(
     body: Body,
     requested: PresetName | None,
 ) -> ImageJob:
-    name = requested or PresetName.parse(context.settings.default_preset)
+    # The default is the operator's choice, so it means no tenant's own preset.
+    name = (
+        requested.used_by(sender.tenant)
+        if requested
+        else PresetName.parse(context.settings.default_preset)
+    )
     merged = metadata.checked(
         asked.metadata,
         metadata.from_json(body.fields["metadata"]) if "metadata" in body.fields else {},

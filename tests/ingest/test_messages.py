@@ -80,8 +80,10 @@ def test_all_that_a_producer_may_say() -> None:
 
 def test_a_preset_of_the_store_is_left_to_the_workers() -> None:
     newest, pinned = job(("pixlake-preset", b"shop")), job(("pixlake-preset", b"shop@3"))
-    assert (newest.preset, newest.newest) == (PresetName("shop"), True)
-    assert (pinned.preset, pinned.newest) == (PresetName("shop", 3), False)
+    assert (newest.preset, newest.newest) == (PresetName("shop", None, "acme"), True)
+    assert (pinned.preset, pinned.newest) == (PresetName("shop", 3, "acme"), False)
+    default = to_job(message(), replace(TERMS, default_preset="shop"), NOW)
+    assert default.preset == PresetName("shop")  # the operator's choice, so a shared preset
     assert not job().newest
 
 

@@ -98,18 +98,20 @@ async def test_presets_of_the_store(stage: Stage, event: list[tuple[str, bytes |
     settings = ProcessorSettings(sandbox_children=1, preset_cache_seconds=0)
     worker = await Worker.start(lake, settings)
 
-    async def put(width: int) -> None:
+    async def put(width: int, name: str = "shop", tenant: str = "default") -> None:
         said = {"renditions": [{"name": "s", "operations": [{"op": "fit", "width": width}]}]}
         trial = partial(try_out, worker.sandbox)
-        await worker.presets.put("shop", json.dumps(said).encode(), "a test", trial)
+        await worker.presets.put(name, json.dumps(said).encode(), "a test", trial, tenant=tenant)
 
     def named(preset: bytes) -> list[tuple[str, bytes | None]]:
         return [("pixlake-preset", preset)]
 
     await put(20)
+    await put(40, tenant="film")
+    await put(40, "theirs", tenant="film")
     await stage.send(
         Sent(photo(1), headers=[*event, *named(b"shop")]),
-        Sent(photo(2), headers=named(b"nope")),
+        Sent(photo(2), headers=named(b"theirs")),
         Sent(photo(3), headers=named(b"shop@1")),
     )
 
@@ -129,7 +131,10 @@ async def test_presets_of_the_store(stage: Stage, event: list[tuple[str, bytes |
         page = await lake.reader.page("default", 10, None)
     finally:
         await worker.close()
-    made = [(each.preset, each.preset_version, each.renditions[0].width) for each in page.records]
-    assert made == [("shop", 1, 20)] * 2
+    made = [
+        (each.preset, each.preset_version, each.preset_tenant, each.renditions[0].width)
+        for each in page.records
+    ]
+    assert made == [("shop", 1, "default", 20)] * 2
     (letter,) = {each.headers["pixlake-dead-letter-code"] for each in await stage.dead_letters(1)}
     assert letter == b"unknown_preset"

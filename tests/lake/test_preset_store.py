@@ -3,6 +3,7 @@
 import asyncio
 
 from lake.commit.preset_store import PresetStore
+from lake.layout import preset_path
 from lake.store.object_store import ObjectStore
 
 
@@ -23,8 +24,22 @@ async def test_the_newest_is_found_by_number_and_by_whole_names(store: ObjectSto
         await files.create(name, version, b"x")
     await store.put("presets/shop/notes.txt", b"somebody's")
     await store.put("presets/shop/011.json", b"somebody's")
+    for tenant, version in (("cams", 13), ("cams-2", 14)):
+        await files.create(preset_path("shop", tenant), version, b"x")
     assert await files.newest_of("shop") == 10
     assert await files.newest() == {"shop": 10, "shop2": 11, "shop-old": 12}
+    assert await files.newest_of(preset_path("shop", "cams")) == 13
+    assert await files.newest_in("cams") == {"shop": 13}
+
+
+async def test_a_listing_skips_the_presets_of_tenants(store: ObjectStore) -> None:
+    """The page is smaller than they are many; names stand on both sides of their folder."""
+    files = PresetStore(store)
+    for name in ("9", "a"):
+        await files.create(name, 1, b"x")
+    await asyncio.gather(*(files.create(preset_path("shop", f"t{n}"), 1, b"x") for n in range(5)))
+    for page in (1, 2, 3, 1000):
+        assert await files.newest(page) == {"9": 1, "a": 1}
 
 
 async def test_no_more_is_read_than_is_wanted(store: ObjectStore) -> None:

@@ -159,6 +159,21 @@ def test_presets_from_a_file_to_the_store_and_back(
         assert made.width == 80
 
 
+def test_a_preset_of_a_tenant(alone: Run, tmp_path: Path) -> None:
+    make_lake(tmp_path)
+    file = tmp_path / "shop.json"
+    file.write_text(json.dumps(SHOP))
+    cams = ("--tenant", "cams")
+    assert alone("preset", "put", file, *cams).stdout == "stored shop@1\n"
+    assert json.loads(alone("preset", "get", "shop", *cams).stdout)["tenant"] == "cams"
+    assert alone("preset", "get", "shop").exit_code == 1
+    assert alone("preset", "diff", "shop", file, *cams).exit_code == 0
+    assert "shop             1  cams\n" in alone("preset", "ls", *cams).stdout
+    assert "shop" not in alone("preset", "ls").stdout
+    refused = alone("preset", "ls", "--tenant", "../x")
+    assert (refused.exit_code, "is no name of a tenant" in refused.stderr) == (2, True)
+
+
 def test_presets_that_can_not_be_stored(alone: Run, tmp_path: Path) -> None:
     make_lake(tmp_path)
     file = tmp_path / "shop.json"

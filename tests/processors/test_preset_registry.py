@@ -43,10 +43,19 @@ def presets(lake: Lake) -> PresetRegistry:
 
 
 async def put(
-    presets: PresetRegistry, said: object, name: str = "shop", after: int | None = None
+    presets: PresetRegistry,
+    said: object,
+    name: str = "shop",
+    after: int | None = None,
+    tenant: str | None = None,
 ) -> int:
-    done = await presets.put(name, json.dumps(said).encode(), "a test", untried, after=after)
+    data = json.dumps(said).encode()
+    done = await presets.put(name, data, "a test", untried, after=after, tenant=tenant)
     return done.preset.version
+
+
+async def versions(presets: PresetRegistry, tenant: str | None = None) -> dict[str, int]:
+    return {each.name: each.version for each in await presets.newest(tenant)}
 
 
 def width(preset: Preset) -> object:
@@ -58,7 +67,7 @@ async def test_versions_go_up_and_stay_as_they_were(presets: PresetRegistry, lak
     assert width(await presets.find(PresetName("shop"))) == 200
     assert width(await presets.find(PresetName("shop", 1))) == 100
     assert await lake.presets.newest() == {"shop": 2}
-    assert await presets.newest() == {"archive": 1, "shop": 2, "thumbnail": 1, "web": 1}
+    assert await versions(presets) == {"archive": 1, "shop": 2, "thumbnail": 1, "web": 1}
     stored = json.loads((await lake.store.get("presets/shop/2.json"))[0])
     assert (stored["created_by"], stored["preset"]["version"]) == ("a test", 2)
 
@@ -72,8 +81,8 @@ async def test_the_same_once_more_is_no_new_version(presets: PresetRegistry) -> 
 
 async def test_many_at_once_make_a_version_each(presets: PresetRegistry) -> None:
     said = [{"renditions": [{"name": f"r{n}"}]} for n in range(4)]
-    versions = await asyncio.gather(*(put(presets, each) for each in said))
-    assert sorted(versions) == [1, 2, 3, 4]
+    made = await asyncio.gather(*(put(presets, each) for each in said))
+    assert sorted(made) == [1, 2, 3, 4]
 
 
 async def test_what_the_caller_expects_is_checked(presets: PresetRegistry) -> None:
@@ -95,7 +104,7 @@ async def test_built_in_presets_stay_whatever_is_stored(
         await put(presets, SHOP, "web")
     await lake.store.put(preset_key("web", 9), b"{}")
     assert await presets.find(PresetName("web")) == WEB
-    assert (await presets.newest())["web"] == 1
+    assert (await versions(presets))["web"] == 1
 
 
 async def test_unknown_presets_are_named(presets: PresetRegistry) -> None:
@@ -177,12 +186,12 @@ class Counting(PresetStore):
         self.asked = 0
         self.fails = False
 
-    async def newest_of(self, name: str) -> int:
+    async def newest_of(self, path: str) -> int:
         self.asked += 1
         await asyncio.sleep(0)
         if self.fails:
             raise StoreUnavailable("away")
-        return await super().newest_of(name)
+        return await super().newest_of(path)
 
 
 async def test_the_store_is_asked_once_for_many_and_again_after_a_while(lake: Lake) -> None:

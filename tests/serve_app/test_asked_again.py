@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lake.layout import preset_path
 from lake.settings import LakeSettings
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import MakeSite, Site, png
@@ -58,7 +59,7 @@ async def test_a_preset_that_is_gone(
     await put_preset(before, CARD)
     first = await before.upload(png(), headers=KEY, params={"preset": "shop@1"})
     assert first.status_code == 201
-    await before.lake.store.delete("presets/shop/1.json")
+    await before.lake.store.delete("presets/_tenants/acme/shop/1.json")
     after = await make_site(settings, shared)
     again = await after.upload(png(), headers=KEY, params={"preset": "shop@1"})
     assert (again.status_code, again.json()) == (200, first.json())
@@ -75,8 +76,8 @@ async def test_a_version_that_refuses_the_image(
     await put_preset(before, CARD)
     first = await before.upload(png(), headers=KEY, params={"preset": "shop"})
     assert first.status_code == 201
-    newest = json.dumps({"preset": {"name": "shop", "version": 2, **HUGE}})
-    await before.lake.presets.create("shop", 2, newest.encode())
+    newest = json.dumps({"preset": {"name": "shop", "version": 2, "tenant": "acme", **HUGE}})
+    await before.lake.presets.create(preset_path("shop", "acme"), 2, newest.encode())
     after = await make_site(settings, shared)
     new = await after.upload(png(), params={"preset": "shop"})
     assert new.status_code == 422

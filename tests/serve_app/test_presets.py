@@ -94,12 +94,12 @@ async def test_built_in_and_stored_ones_are_listed(site: Site, editor: dict[str,
     await put(site, editor, SHOP)
     await put(site, editor, {"renditions": []})
     listed = (await site.client.get("/v1/presets")).json()["presets"]
-    assert {each["name"]: (each["version"], each["built_in"]) for each in listed} == {
-        "archive": (1, True),
-        "shop": (2, False),
-        "thumbnail": (1, True),
-        "web": (1, True),
-    }
+    assert [tuple(each.values()) for each in listed] == [
+        ("archive", 1, True, None),
+        ("shop", 2, False, "acme"),
+        ("thumbnail", 1, True, None),
+        ("web", 1, True, None),
+    ]
     web = await site.client.get("/v1/presets/web")
     assert [each["name"] for each in web.json()["renditions"]] == ["320", "1280"]
 
@@ -135,7 +135,7 @@ async def test_what_is_refused_is_not_stored(
     answer = await put(site, editor, said, name, **headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["Content-Type"] == MEDIA_TYPE
-    assert await site.lake.presets.newest() == {}
+    assert await site.lake.store.objects("presets") == []
 
 
 async def test_only_one_of_two_creators_wins(site: Site, editor: dict[str, str]) -> None:
@@ -144,13 +144,16 @@ async def test_only_one_of_two_creators_wins(site: Site, editor: dict[str, str])
         *(put(site, editor, each, **{"If-None-Match": "*"}) for each in said)
     )
     assert sorted(each.status_code for each in answers) == [201, 412, 412]
-    assert await site.lake.presets.newest() == {"shop": 1}
+    assert await site.lake.presets.newest_in("acme") == {"shop": 1}
 
 
 async def test_who_may(site: Site) -> None:
     for headers in (site.key("acme"), site.key("acme", "images:write")):
         answer = await put(site, headers, SHOP)
         assert (answer.status_code, answer.json()["value"]) == (403, "presets:write")
+    for headers in (site.key("acme"), site.key("acme", "presets:write")):
+        answer = await site.client.put("/v1/shared-presets/shop", json=SHOP, headers=headers)
+        assert (answer.status_code, answer.json()["value"]) == (403, "admin")
     nobody = await site.client.get("/v1/presets", headers={"Authorization": "Bearer x"})
     assert nobody.status_code == 401
     writer = site.key("acme", "images:write")
@@ -159,7 +162,7 @@ async def test_who_may(site: Site) -> None:
 
 async def test_the_store_says_who_it_was(site: Site, editor: dict[str, str]) -> None:
     await put(site, editor, SHOP)
-    stored = json.loads((await site.lake.store.get("presets/shop/1.json"))[0])
+    stored = json.loads((await site.lake.store.get("presets/_tenants/acme/shop/1.json"))[0])
     prefix = editor["Authorization"].split("_")[1]
     assert stored["created_by"] == f"key {prefix} of acme"
 
@@ -170,8 +173,13 @@ async def test_the_audit_log_has_each_version_once(site: Site, editor: dict[str,
     actor = "key {} of acme".format(editor["Authorization"].split("_")[1])
     events = site.accounts.log.newest(10, subject="shop")
     assert [(each.actor, each.act, each.before, each.after) for each in events] == [
-        (actor, "preset.stored", {"version": 1}, {"version": 2}),
-        (actor, "preset.stored", None, {"version": 1}),
+        (
+            actor,
+            "preset.stored",
+            {"version": 1, "tenant": "acme"},
+            {"version": 2, "tenant": "acme"},
+        ),
+        (actor, "preset.stored", None, {"version": 1, "tenant": "acme"}),
     ]
 
 

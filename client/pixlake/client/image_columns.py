@@ -29,6 +29,7 @@ class ImageColumns(BaseModel):
     metadata: dict[str, str] = Field(default_factory=dict)
     preset: str
     preset_version: int
+    preset_tenant: str | None = None
     sha256: str
     bytes: int
     format: str
