@@ -81,14 +81,15 @@ def deploy(tools: Tools, folder: Path, account: str, stacks: Sequence[Stack]) ->
     )
 
 
-def watch(tools: Tools, prefix: str, region: str) -> None:
+def watch(tools: Tools, prefix: str, region: str, *, compact: bool) -> None:
     """Watch the alarms for ten minutes, then send a canary; raises Bad."""
     for _ in range(_WATCH_SECONDS // _PAUSE_SECONDS):
         if found := ringing(tools, prefix, region):
             raise Bad(f"alarms ring: {', '.join(found)}")
         tools.pause(_PAUSE_SECONDS)
     try:
-        code = run(tools.aws(region), prefix, "a", "canary", ["watch", "canary"], tools.pause)
+        where, words = (prefix, "a", "canary"), ["watch", "canary"]
+        code = run(tools.aws(region), *where, words, tools.pause, compact=compact)
     except TaskFailed as error:
         raise Bad(f"the canary did not run: {error}") from error
     if code != 0:
@@ -128,7 +129,15 @@ def roll_back(tools: Tools, account: str, before: dict[Stack, str]) -> None:
             )
 
 
-def guarded(tools: Tools, folder: Path, prefix: str, region: str, names: Sequence[str]) -> int:
+def guarded(
+    tools: Tools,
+    folder: Path,
+    prefix: str,
+    region: str,
+    names: Sequence[str],
+    *,
+    compact: bool = False,
+) -> int:
     """Deploy, watch, and roll back if needed; returns the exit code."""
     if found := ringing(tools, prefix, region):
         print(f"not deployed: alarms ring already: {', '.join(found)}", file=sys.stderr)
@@ -138,7 +147,7 @@ def guarded(tools: Tools, folder: Path, prefix: str, region: str, names: Sequenc
     before = templates(tools, stacks)
     try:
         deploy(tools, folder, account, stacks)
-        watch(tools, prefix, region)
+        watch(tools, prefix, region, compact=compact)
     except (Bad, subprocess.CalledProcessError) as error:
         print(f"rolling back: {error}", file=sys.stderr)
         roll_back(tools, account, before)
@@ -161,7 +170,8 @@ def main() -> int:
     tools = Tools(command_line, program, time.sleep)
     folder = _FOLDER / "cdk.out" / environment
     prefix = f"pixlake-{settings['stage']}"
-    return guarded(tools, folder, prefix, settings["region"], names)
+    compact = settings.get("compact", False)
+    return guarded(tools, folder, prefix, settings["region"], names, compact=compact)
 
 
 if __name__ == "__main__":

@@ -47,9 +47,19 @@ def command_line(region: str) -> Aws:
 
 
 def run(
-    aws: Aws, prefix: str, cell: str, task: str, words: list[str], pause: Callable[[float], None]
+    aws: Aws,
+    prefix: str,
+    cell: str,
+    task: str,
+    words: list[str],
+    pause: Callable[[float], None],
+    *,
+    compact: bool = False,
 ) -> int:
-    """Run the task and print its log; returns its exit code. Raises TaskFailed."""
+    """Run the task and print its log; returns its exit code. Raises TaskFailed.
+
+    `compact`: all tasks of a cell have one log group.
+    """
     where = ("--cluster", prefix)
     service = _service(aws, where, f"{prefix}-cell-{cell}-worker", pause)
     overrides = {"containerOverrides": [{"name": task, "command": words}]}
@@ -63,7 +73,8 @@ def run(
         raise TaskFailed(f"ECS started no task: {started['failures']}")
     arn = started["tasks"][0]["taskArn"]
     ended = _ended(aws, where, arn, pause)
-    group, stream = f"/{prefix}/{cell}/{task}", f"{task}/{task}/{arn.rsplit('/', 1)[1]}"
+    group = f"/{prefix}/{cell}" if compact else f"/{prefix}/{cell}/{task}"
+    stream = f"{task}/{task}/{arn.rsplit('/', 1)[1]}"
     log = ("--log-group-name", group, "--log-stream-name", stream)
     for event in aws("logs", "get-log-events", *log, "--start-from-head").get("events", ()):
         print(event["message"])
@@ -108,7 +119,8 @@ def main() -> int:
     aws, prefix = command_line(settings["region"]), f"pixlake-{settings['stage']}"
     words = given.words or [given.task]
     try:
-        return run(aws, prefix, given.cell, given.task, words, time.sleep)
+        where = (prefix, given.cell, given.task)
+        return run(aws, *where, words, time.sleep, compact=settings.get("compact", False))
     except TaskFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -24,7 +24,7 @@ _OWN: dict[tuple[str, str], set[str]] = {
     ("s3", "mb"): set(),
     ("s3", "sync"): {"source-region"},
     ("ecr", "get-login-password"): set(),
-    ("logs", "tail"): {"since"},
+    ("logs", "tail"): {"since", "log-stream-name-prefix"},
 }
 
 

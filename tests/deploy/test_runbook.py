@@ -48,7 +48,10 @@ _OF_OTHERS = frozenset(
     }
 )
 # Fields that a request or a message binds, for all lines that it causes (docs/metrics.md, Logs).
-_BOUND = frozenset({"request_id", "tenant", "image_id", "topic", "partition", "offset"})
+# CloudWatch adds `@logStream` to each line.
+_BOUND = frozenset(
+    {"@logStream", "request_id", "tenant", "image_id", "topic", "partition", "offset"}
+)
 
 
 def _codes() -> Iterator[tuple[str, str]]:

@@ -29,3 +29,5 @@ class Alarm:
     times: int = 1
     pages: bool = False
     missing: Literal["notBreaching", "breaching", "ignore"] = "notBreaching"
+    runbook: tuple[str, ...] = ()
+    """pages of docs/runbook; default: the page with the alarm's name"""

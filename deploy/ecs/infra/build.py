@@ -59,7 +59,7 @@ def build(app: cdk.App, settings: Settings) -> None:
     cells = [CellStack(app, settings, cell, around) for cell in settings.cells]
     AnalyticsStack(app, settings, foundation, data)
     ProtectionStack(app, settings, foundation, data, cells)
-    if replica is not None and settings.replicate != "nothing":
+    if replica is not None and replica.bucket is not None:
         ReplicaWatchStack(app, settings, data, replica)
     observability = ObservabilityStack(app, settings, around)
     watching = canary.made(app, settings, cells, around)

@@ -5,7 +5,6 @@ from typing import Final
 from infra import contract
 
 HTTPS: Final = 443
-HTTP: Final = 80
 API: Final = contract.PORT
 # Port of the entrypoint's health check for the load balancer (node/health.py).
 HEALTH: Final = 8001

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from infra import aws_limits
+from infra import aws_limits, compact
 from infra.kafka_settings import KAFKA_COPIES, KAFKA_FILL, Kafka
 from infra.network_settings import DirectConnect, Domain, Model, Network, Vpn
 
@@ -37,6 +37,11 @@ class Nodes(Model):
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
         return self
+
+    @property
+    def fixed(self) -> bool:
+        """True if the number of tasks never changes, so that nothing scales them."""
+        return self.minimum == self.maximum
 
 
 class Hosts(Model):
@@ -194,6 +199,11 @@ class Settings(Model):
     shield_advanced: bool = Field(
         default=False, description="needs a subscription of the account, which people must make"
     )
+    compact: bool = Field(
+        default=False,
+        description="fewer resources: shared route tables, log groups and alarms, no flow logs and "
+        "no vault; for the life of an environment, because its network can't be exchanged",
+    )
     canary: bool = Field(
         default=True,
         description="an image through the whole service every five minutes, a daily audit, alarms",
@@ -243,7 +253,7 @@ class Settings(Model):
 
     @model_validator(mode="after")
     def _is_accepted_by_aws(self) -> Self:
-        if found := list(aws_limits.faults(self)):
+        if found := [*aws_limits.faults(self), *compact.faults(self)]:
             raise ValueError("; ".join(found))
         return self
 

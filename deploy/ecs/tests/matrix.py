@@ -27,6 +27,9 @@ COMMITTED = "committed"
 # `small` in the matrix has all systems, also those that environments/small.toml leaves out; the
 # combination `small-as-committed` is the file itself.
 _WHOLE: Change = {
+    "compact": False,
+    "replicate": "lake",
+    "cluster.ingest.maximum": 2,
     "zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
     "kafka.existing": None,
     "kafka.storage_gb": 40,
@@ -42,7 +45,8 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "kafka.existing": {
                 "cluster_arn": "arn:aws:kafka:eu-west-1::cluster/own/1a2b-3",
                 "addresses": ["10.60.0.0/16"],
-            }
+            },
+            "compact": False,
         },
     ),
     "your-own-network": (
@@ -157,6 +161,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
                 "client_cidrs": ["10.60.0.0/16"],
             },
             "cluster.ecs_exec": True,
+            "cluster.gcs_fault_tolerance": True,
         },
     ),
     "dashboards": (

@@ -2,7 +2,8 @@
 
 import pytest
 
-from infra import alarms, kafka_alarms
+from infra import alarms, compact, kafka_alarms
+from infra.alarm import Alarm
 
 _ALARMS = {
     one.name: one
@@ -27,7 +28,10 @@ Series = dict[str, float | None]
 
 def _rings(name: str, series: Series) -> bool:
     """Evaluate an alarm; None stands for a metric without a value."""
-    alarm = _ALARMS.get(name) or _OWN_KAFKA
+    return _value_rings(_ALARMS.get(name) or _OWN_KAFKA, series)
+
+
+def _value_rings(alarm: Alarm, series: Series) -> bool:
     assert series.keys() == alarm.metrics.keys()
     functions = {
         "IF": lambda condition, yes, no: yes if condition else no,
@@ -91,6 +95,45 @@ def test_one_object_that_only_people_can_mend_rings(
     name: str, key: str, value: float | None, *, rings: bool
 ) -> None:
     assert _rings(name, {key: value}) is rings
+
+
+_COMPACT = {one.name: one for one in compact.merge(list(_ALARMS.values()), "-a")}
+_GOOD: dict[str, Series] = {
+    "database": {"free": 5e9, "cpu": 20.0},
+    "nodes-silent-a": {"missing": 0.0, "told": 3.0},
+    "lake-events-a": {"refused": None, "hours": 0.0, "crashes": 100.0},
+    "lake-stuck-a": {"unreadable": None, "undeleted": 0.0, "unfinished": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("database", {"free": 1e9}),
+        ("database", {"cpu": 86.0}),
+        ("nodes-silent-a", {"missing": 1.0}),
+        ("nodes-silent-a", {"missing": None}),
+        ("nodes-silent-a", {"told": None}),
+        ("lake-events-a", {"refused": 1.0}),
+        ("lake-events-a", {"hours": 1.0}),
+        ("lake-events-a", {"crashes": 101.0}),
+        ("lake-stuck-a", {"unreadable": 1.0}),
+        ("lake-stuck-a", {"undeleted": 1.0}),
+        ("lake-stuck-a", {"unfinished": 1.0}),
+    ],
+)
+def test_a_merged_alarm_rings_by_each_of_its_bounds(name: str, bad: Series) -> None:
+    assert not _value_rings(_COMPACT[name], _GOOD[name])
+    assert _value_rings(_COMPACT[name], _GOOD[name] | bad)
+
+
+def test_a_merged_alarm_stands_for_its_parts_and_pages_stay_as_they_are() -> None:
+    merged = {part for one in _COMPACT.values() for part in one.runbook}
+    left_out = {"backup-failed", "backup-missing"}
+    assert _ALARMS.keys() - _COMPACT.keys() - left_out == {
+        name if f"{name}-a" not in _ALARMS else f"{name}-a" for name in merged
+    }
+    assert {name for name, one in _ALARMS.items() if one.pages} <= _COMPACT.keys()
 
 
 def test_a_deletion_that_fails_once_rings_nobody() -> None:

@@ -57,14 +57,14 @@ def test_what_aws_refuses_is_refused_with_the_name_of_the_setting(
 
 def test_a_new_account_is_told_which_quotas_it_lacks() -> None:
     small, large = Settings.load("small"), Settings.load("large")
-    # Small: a head, a set-up and a worker of the old and the new deployment; of 12 workers and 3
+    # Small: a head, a set-up and a worker of the old and the new deployment; of 12 workers and 2
     # ingest tasks of 1 vCPU the others are Spot.
     assert needed(small)["fargate"] == 1 + 1 + 2
-    assert needed(small)["fargate-spot"] == 12 - 2 + 3
+    assert needed(small)["fargate-spot"] == 12 - 2 + 2
     always = changed("small", {"cluster.spot": False})
     assert needed(always) == {"addresses": 3, "fargate": 1 + 1 + 12 + 3}
     text = "\n".join(commands(small))
-    assert "--quota-code L-36FBB829 --desired-value 13" in text
+    assert "--quota-code L-36FBB829 --desired-value 12" in text
     assert "L-3032A538" not in text
     assert QUOTAS["spot"].code not in text
     text = "\n".join(commands(large))

@@ -16,6 +16,8 @@ PROFILES: Final[dict[str, dict[str, Any]]] = json.loads(
     (CLI / "data" / "profiles.json").read_text()
 )
 
+_MOST_RESOURCES: Final = 108
+
 
 def _miscounted(assembly: Assembly) -> Iterator[str]:
     profile = PROFILES[assembly.stage]
@@ -60,3 +62,5 @@ def test_the_small_environment_keeps_its_promise(switched: Switched) -> None:
     assert len(zones) == profile["zones"] == 2
     for kind in ("AWS::MSK::Cluster", "AWS::ElastiCache::ReplicationGroup"):
         assert count(small, kind) == 0
+    # Half of the 217 resources that it had before it was made compact.
+    assert sum(1 for _ in small.resources()) <= _MOST_RESOURCES

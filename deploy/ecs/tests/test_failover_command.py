@@ -65,8 +65,9 @@ class Account:
 def pair(tmp_path: Path) -> Path:
     """Folder with the environments `first` and `second`."""
     small = (ENVIRONMENTS / "small.toml").read_text()
-    first = small.replace('replicate = "lake"', 'replicate = "everything"')
-    assert first != small
+    first = small.replace('replicate = "nothing"', 'replicate = "everything"')
+    first = first.replace("compact = true", "compact = false")
+    assert first.count("everything") == first.count("compact = false") == 1
     second = first.replace("eu-west-1", "eu-other-1").replace("eu-central-1", "eu-west-1")
     second = second.replace("eu-other-1", "eu-central-1")
     second = second.replace('stage = "small"', f'stage = "second"{_STANDBY}')

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.assembly import Assembly
+from tests.conftest import Switched
 
 # W3010 forbids zones by name, but a look-up without an account returns dummy names.
 _IGNORED = "W3010"
@@ -27,6 +28,12 @@ def _complaints(assembly: Assembly, folder: Path) -> str:
 
 def test_nothing_to_complain_of(assembly: Assembly, tmp_path: Path) -> None:
     assert _complaints(assembly, tmp_path) == ""
+
+
+def test_nothing_to_complain_of_in_a_compact_environment(
+    switched: Switched, tmp_path: Path
+) -> None:
+    assert _complaints(switched("small-as-committed").assembly, tmp_path) == ""
 
 
 def test_it_looks(assemblies: dict[str, Assembly], tmp_path: Path) -> None:

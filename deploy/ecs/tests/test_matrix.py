@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from infra.settings import Settings
 from tests.conftest import Switched, Synthesis
-from tests.matrix import MATRIX, Change, changed
+from tests.matrix import COMMITTED, MATRIX, Change, changed
 from tests.test_rules import RULES
 
 # Resources that each switch adds.
@@ -107,6 +107,23 @@ def test_every_setting_is_varied_or_need_not_be() -> None:
 def test_what_does_not_hold_together_is_refused(change: Change) -> None:
     with pytest.raises(ValidationError):
         changed("small", change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kafka.existing": None, "zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"]},
+        {"cluster.gcs_fault_tolerance": True},
+        {"network.interface_endpoints": True},
+        {"network.nat_gateways": 2},
+        {"vpn_gateway": True},
+        {"cluster.cells": [{"name": "a", "image_tag": "1"}, {"name": "b", "image_tag": "2"}]},
+    ],
+    ids=str,
+)
+def test_a_compact_environment_refuses_what_needs_more(change: Change) -> None:
+    with pytest.raises(ValidationError, match="compact: does not go with"):
+        changed(COMMITTED, change)
 
 
 def test_a_region_without_a_known_prefix_list_is_refused(

@@ -50,6 +50,13 @@ def _run(account: Account, *words: str) -> int:
     return run(account, "pixlake-s", "a", "worker", list(words), lambda _: None)
 
 
+def test_tasks_of_a_compact_environment_have_one_log_group() -> None:
+    account = Account(containers=[{"exitCode": 0}])
+    where = ("pixlake-s", "a", "worker")
+    assert run(account, *where, ["seal"], lambda _: None, compact=True) == 0
+    assert account.option("get-log-events", "log-group-name") == "/pixlake-s/a"
+
+
 def test_a_task_runs_like_the_nodes_and_its_log_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -38,7 +38,7 @@ def test_load_balancer_speaks_https_to_cloudfront_only(assembly: Assembly) -> No
         one.props["Port"]: one.props["DefaultActions"][0]["Type"]
         for one in assembly.resources("AWS::ElasticLoadBalancingV2::Listener")
     }
-    assert listeners == {443: "fixed-response", 80: "redirect"}
+    assert listeners == {443: "fixed-response"}
     https = assembly.one("platform", "Https").props
     assert https["SslPolicy"].startswith("ELBSecurityPolicy-TLS13")
     assert assembly.one("platform", "Alb").props["Scheme"] == "internet-facing"
@@ -127,10 +127,6 @@ def test_cloudfront_has_a_firewall_headers_and_current_tls(assembly: Assembly) -
     assert config["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "https-only"
     headers = assembly.one("cdn", "Headers").props["ResponseHeadersPolicyConfig"]
     assert headers["SecurityHeadersConfig"]["ContentTypeOptions"] == {"Override": True}
-    assert (
-        assembly.one("cdn", "OriginAccess").props["OriginAccessControlConfig"]["SigningBehavior"]
-        == "always"
-    )
     acl = assembly.one("edge", "Acl").props
     assert acl["Scope"] == "CLOUDFRONT"
     assert any("RateBasedStatement" in rule["Statement"] for rule in acl["Rules"])

@@ -54,7 +54,9 @@ class Balancer:
                 for key, value in self._attributes(foundation.logs.ref).items()
             ],
         )
-        self.targets = {cell: self._targets(cell, network.vpc.vpc_id) for cell in ("a", "b")}
+        self.targets: dict[str, elb.CfnTargetGroup] = {
+            cell.name: self._targets(cell.name, network.vpc.vpc_id) for cell in settings.cells
+        }
         # Only with two cells; with one cell its own group is the same.
         both = len(settings.cells) > 1
         self._shared = self._targets("shared", network.vpc.vpc_id) if both else None
@@ -135,22 +137,6 @@ class Balancer:
                     type="fixed-response",
                     fixed_response_config=elb.CfnListener.FixedResponseConfigProperty(
                         status_code="403", content_type="text/plain", message_body="by name only"
-                    ),
-                )
-            ],
-        )
-        # The security group blocks this port. If somebody opens the port, no service answers there.
-        elb.CfnListener(
-            self._stack,
-            "Http",
-            load_balancer_arn=self.alb.ref,
-            protocol="HTTP",
-            port=ports.HTTP,
-            default_actions=[
-                elb.CfnListener.ActionProperty(
-                    type="redirect",
-                    redirect_config=elb.CfnListener.RedirectConfigProperty(
-                        status_code="HTTP_301", protocol="HTTPS", port=str(ports.HTTPS)
                     ),
                 )
             ],

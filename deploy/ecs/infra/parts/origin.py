@@ -12,12 +12,23 @@ from infra.stack import Stack
 def name(
     stack: Stack, alb: elb.CfnLoadBalancer, targets: Mapping[str, elb.CfnTargetGroup]
 ) -> route53.CfnRecordSet:
-    """Create the failover record; it is healthy while one cell with requests is healthy.
+    """Create the record of this region; a compact environment has no other region.
+
+    A failover record is healthy while one cell with requests is healthy.
 
     Without such a cell the record is unhealthy: its check asks for more healthy children than it
     has, which Route 53 always considers unhealthy (API Reference, HealthCheckConfig).
     """
     domain, role = stack.settings.domain, stack.settings.role
+    if stack.settings.compact:
+        return route53.CfnRecordSet(
+            stack,
+            "Origin",
+            hosted_zone_id=domain.zone_id,
+            name=domain.origin,
+            type="A",
+            alias_target=_alias(alb),
+        )
     serving = [cell.name for cell in stack.settings.cells if cell.weight]
     cells = serving or [cell.name for cell in stack.settings.cells]
     of = route53.CfnHealthCheck
@@ -39,13 +50,17 @@ def name(
         set_identifier=role,
         failover="PRIMARY" if role == "primary" else "SECONDARY",
         health_check_id=check.attr_health_check_id,
-        alias_target=route53.CfnRecordSet.AliasTargetProperty(
-            dns_name=alb.attr_dns_name,
-            hosted_zone_id=alb.attr_canonical_hosted_zone_id,
-            # A load balancer is unhealthy for Route 53 as soon as one target group is, and a group
-            # without targets is (API Reference, AliasTarget). The check above decides.
-            evaluate_target_health=False,
-        ),
+        alias_target=_alias(alb),
+    )
+
+
+def _alias(alb: elb.CfnLoadBalancer) -> route53.CfnRecordSet.AliasTargetProperty:
+    return route53.CfnRecordSet.AliasTargetProperty(
+        dns_name=alb.attr_dns_name,
+        hosted_zone_id=alb.attr_canonical_hosted_zone_id,
+        # A load balancer is unhealthy for Route 53 as soon as one target group is, and a group
+        # without targets is (API Reference, AliasTarget). The health check decides.
+        evaluate_target_health=False,
     )
 
 

@@ -34,6 +34,8 @@ def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "Replic
     if not folders:
         return
     prefixes = (*(f"{folder}/" for folder in folders), contract.STORE)
+    if replica.bucket is None:
+        raise ValueError("replication needs a bucket in the other region")
     target, target_key = replica.bucket.attr_arn, replica.key.attr_arn
     # The role needs rights on the bucket, and the bucket's rule needs the role. References in both
     # directions would be a circle, so the role gets its rights later.

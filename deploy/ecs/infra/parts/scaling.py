@@ -16,7 +16,10 @@ _OUT_SECONDS, _IN_SECONDS = 60, 300
 def follow_backlog(
     stack: Stack, kind: str, service: ecs.CfnService, nodes: Nodes, cell: str
 ) -> None:
-    """Add two scaling policies; AWS applies the policy that wants more tasks."""
+    """Add two scaling policies; AWS applies the policy that wants more tasks.
+
+    A compact environment scales by CPU alone: workers also process the images of Kafka.
+    """
     of = scaling.CfnScalingPolicy
     target = scaling.CfnScalableTarget(
         stack,
@@ -45,6 +48,8 @@ def follow_backlog(
         ("Backlog", limit, {"customized_metric_specification": backlog}),
         ("Cpu", _CPU_PERCENT, {"predefined_metric_specification": cpu}),
     ):
+        if name == "Backlog" and stack.settings.compact:
+            continue
         of(
             stack,
             f"{kind.title()}{name}",

@@ -93,7 +93,7 @@ def _count(fleet: Fleet) -> int | None:
     """
     if not fleet.running:
         return 0
-    return fleet.nodes.minimum if fleet.kind == "head" else None
+    return fleet.nodes.minimum if fleet.nodes.fixed else None
 
 
 def _most_percent(tasks: int) -> int:

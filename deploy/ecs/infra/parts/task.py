@@ -52,6 +52,19 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Log group of a cell and the role that starts its tasks, in a compact environment.
+
+    ECS alone uses that role, before a task runs; containers cannot (ECS Developer Guide, "Task
+    execution role"). So one role for all kinds gives no task the secrets of another.
+    """
+
+    log_group: str
+    starter_arn: str | None
+    """None: the task has a role of its own"""
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Place of a task: image, key, and the cell in its log group's name."""
 
@@ -59,6 +72,7 @@ class Place:
     repository_arn: str
     key_arn: str
     cell: str
+    shared: Shared | None = None
 
 
 def definition(
@@ -70,24 +84,20 @@ def definition(
     environment: Mapping[str, str],
 ) -> ecs.CfnTaskDefinition:
     """Create a task definition and its two roles."""
-    settings = stack.settings
-    group = f"/{settings.prefix}/{place.cell}/{kind}"
-    log = stack.log_group(f"{kind.title()}Log", group, place.key_arn)
+    settings, shared = stack.settings, place.shared
+    group = shared.log_group if shared else f"/{settings.prefix}/{place.cell}/{kind}"
+    log = None if shared else stack.log_group(f"{kind.title()}Log", group, place.key_arn)
     statements = list(access.statements)
     if settings.cluster.ecs_exec:
-        statements += grants.shell(place.key_arn, _log_arn(stack, f"/{settings.prefix}/exec"))
-    tasks = grants.service("ecs-tasks.amazonaws.com", arn_like=_tasks(stack))
-    own = stack.role(f"{kind.title()}Task", tasks, statements)
-    starter = stack.role(
-        f"{kind.title()}Execution",
-        tasks,
-        grants.execution(
-            place.repository_arn,
-            _log_arn(stack, group),
-            access.secret_arns,
-            [place.key_arn, *access.key_arns],
-        ),
-    )
+        shells = group if shared else f"/{settings.prefix}/exec"
+        statements += grants.shell(place.key_arn, _log_arn(stack, shells))
+    # Without rights a task needs no role, and then has no credentials.
+    own = None
+    if statements or not settings.compact:
+        own = stack.role(f"{kind.title()}Task", runner(stack), statements).attr_arn
+    starter = shared.starter_arn if shared else None
+    if starter is None:
+        starter = execution_role(stack, f"{kind.title()}Execution", place, group, [access]).attr_arn
     task = ecs.CfnTaskDefinition(
         stack,
         kind.title(),
@@ -96,8 +106,8 @@ def definition(
         network_mode="awsvpc",
         cpu=str(nodes.cpu),
         memory=str(nodes.memory),
-        task_role_arn=own.attr_arn,
-        execution_role_arn=starter.attr_arn,
+        task_role_arn=own,
+        execution_role_arn=starter,
         runtime_platform=ecs.CfnTaskDefinition.RuntimePlatformProperty(
             operating_system_family="LINUX",
             cpu_architecture="ARM64" if settings.cluster.architecture == "arm64" else "X86_64",
@@ -107,8 +117,29 @@ def definition(
             _container(stack, kind, nodes, place, access, environment, group),
         ],
     )
-    task.add_resource_dependency(log)
+    if log is not None:
+        task.add_resource_dependency(log)
     return task
+
+
+def runner(stack: Stack) -> iam.ServicePrincipal:
+    """Principal of the tasks of this account and region."""
+    return grants.service("ecs-tasks.amazonaws.com", arn_like=_tasks(stack))
+
+
+def execution_role(
+    stack: Stack, id: str, place: Place, group: str, accesses: Sequence[Access]
+) -> iam.CfnRole:
+    """Create the role by which ECS starts tasks with these secrets."""
+    secrets = [arn for access in accesses for arn in access.secret_arns]
+    keys = [arn for access in accesses for arn in access.key_arns]
+    statements = grants.execution(
+        place.repository_arn,
+        _log_arn(stack, group),
+        list(dict.fromkeys(secrets)),
+        list(dict.fromkeys([place.key_arn, *keys])),
+    )
+    return stack.role(id, runner(stack), statements)
 
 
 def _container(

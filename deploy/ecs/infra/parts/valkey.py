@@ -39,6 +39,8 @@ def group(
 
     `ray` and `limits` are the passwords of its two users.
     """
+    if network.cache_group is None:
+        raise ValueError("Valkey needs its security group")
     subnets = elasticache.CfnSubnetGroup(
         stack,
         f"{id}Subnets",

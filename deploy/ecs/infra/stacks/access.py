@@ -34,7 +34,9 @@ class AccessStack(Stack):
             self._direct_connect(settings.direct_connect)
 
     def _client_vpn(self, vpn: Vpn) -> None:
-        of = ec2.CfnClientVpnEndpoint
+        of, engineers = ec2.CfnClientVpnEndpoint, self._network.vpn_group
+        if engineers is None:
+            raise ValueError("vpn needs the security group of engineers")
         group = f"/{self.settings.prefix}/vpn"
         log = self.log_group("VpnLog", group, self._foundation.key.attr_arn)
         endpoint = of(
@@ -48,7 +50,7 @@ class AccessStack(Stack):
             # asks the server of its own network.
             dns_servers=[str(ipaddress.IPv4Network(self._network.cidr)[2])],
             session_timeout_hours=_SESSION_HOURS,
-            security_group_ids=[self._network.vpn_group.security_group_id],
+            security_group_ids=[engineers.security_group_id],
             authentication_options=[
                 of.ClientAuthenticationRequestProperty(
                     type="federated-authentication",

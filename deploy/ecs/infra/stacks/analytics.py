@@ -138,7 +138,7 @@ class AnalyticsStack(Stack):
                 ),
             ),
         )
-        for name, text in QUERIES.items():
+        for name, text in () if self.settings.compact else QUERIES.items():
             query = athena.CfnNamedQuery(
                 self,
                 f"Query{name.title().replace('-', '')}",

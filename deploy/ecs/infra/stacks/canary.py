@@ -1,13 +1,14 @@
 """Canary: checks on a schedule, with the alarms of the service levels."""
 
 import json
+from dataclasses import replace
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from infra import grants
+from infra import compact, grants
 from infra.parts import secret, task
 from infra.parts.surroundings import Surroundings
 from infra.service_alarms import AUDIT_HOURS, CANARY_MINUTES, service_alarms
@@ -34,15 +35,27 @@ class CanaryStack(Stack):
         )
         self.export("ApiKey", self._api_key.ref)
         canary = task.definition(
-            self, "canary", _SIZE, cell.place, self._access(), self._environment()
+            self, "canary", _SIZE, _place(cell), self._access(), self._environment()
         )
-        self._schedule("Canary", f"rate({CANARY_MINUTES} minutes)", canary.ref, ["watch", "canary"])
+        audit = cell.ingest_task
+        roles = self._starters(canary.ref, audit)
         self._schedule(
-            "Audit", f"rate({AUDIT_HOURS} hours)", cell.ingest_task, ["watch", "audit"], "ingest"
+            "Canary",
+            f"rate({CANARY_MINUTES} minutes)",
+            (canary.ref, roles["Canary"]),
+            ["watch", "canary"],
+        )
+        self._schedule(
+            "Audit",
+            f"rate({AUDIT_HOURS} hours)",
+            (audit, roles["Audit"]),
+            ["watch", "audit"],
+            "ingest",
         )
         foundation = around.foundation
         # A standby refuses uploads, and audits are the leader's.
-        alarms = service_alarms(settings.stage, cell.cell_name) if settings.leads else ()
+        alarms = service_alarms(settings.stage, cell.cell_name) if settings.leads else []
+        alarms = compact.merge(alarms) if settings.compact else alarms
         for alarm in alarms:
             told = foundation.pages if alarm.pages else foundation.alarms
             make_alarm(self, alarm, told.ref)
@@ -63,17 +76,34 @@ class CanaryStack(Stack):
             "PIXLAKE_S3_REGION": self.settings.region,
         }
 
+    def _starters(self, canary: str, audit: str) -> dict[str, str]:
+        """Create the roles that start the tasks: one each, or one in a compact environment."""
+        cluster = self._around.platform.cluster.attr_arn
+        who = grants.service("scheduler.amazonaws.com")
+        rights = {
+            name: grants.runs_task(task, cluster, self._passed(name))
+            for name, task in (("Canary", canary), ("Audit", audit))
+        }
+        if self.settings.compact:
+            both = self.role("Scheduler", who, [*rights["Canary"], *rights["Audit"]])
+            return dict.fromkeys(rights, both.attr_arn)
+        return {
+            name: self.role(f"{name}Scheduler", who, statements).attr_arn
+            for name, statements in rights.items()
+        }
+
     def _schedule(
-        self, id: str, when: str, definition: str, command: list[str], container: str = "canary"
+        self,
+        id: str,
+        when: str,
+        task_and_role: tuple[str, str],
+        command: list[str],
+        container: str = "canary",
     ) -> None:
         """Run a task on a schedule, in the network of the nodes."""
         of = scheduler.CfnSchedule
+        definition, role = task_and_role
         cluster = self._around.platform.cluster.attr_arn
-        role = self.role(
-            f"{id}Scheduler",
-            grants.service("scheduler.amazonaws.com"),
-            grants.runs_task(definition, cluster, self._passed(id)),
-        )
         network = self._around.network
         overrides = {"containerOverrides": [{"name": container, "command": command}]}
         of(
@@ -84,7 +114,7 @@ class CanaryStack(Stack):
             state="ENABLED" if self._cell.running and self.settings.leads else "DISABLED",
             target=of.TargetProperty(
                 arn=cluster,
-                role_arn=role.attr_arn,
+                role_arn=role,
                 input=json.dumps(overrides),
                 # The next run is soon, and a late one would only be in its way.
                 retry_policy=of.RetryPolicyProperty(maximum_retry_attempts=0),
@@ -110,8 +140,15 @@ class CanaryStack(Stack):
     def _passed(self, id: str) -> list[str]:
         """Return the roles that the scheduler passes to a task."""
         stack, kind = (self, "Canary") if id == "Canary" else (self._cell, "Ingest")
-        roles = [stack.node.find_child(f"{kind}{part}") for part in ("Task", "Execution")]
+        names = (f"{kind}Task", f"{kind}Execution", "Execution")
+        roles = [stack.node.try_find_child(name) for name in names]
         return [role.attr_arn for role in roles if isinstance(role, iam.CfnRole)]
+
+
+def _place(cell: CellStack) -> task.Place:
+    """Place of the canary; its API key is a secret of this stack, so a role of it starts it."""
+    shared = cell.place.shared
+    return replace(cell.place, shared=replace(shared, starter_arn=None) if shared else None)
 
 
 def made(

@@ -45,8 +45,12 @@ class CdnStack(Stack):
     ) -> None:
         super().__init__(scope, "cdn", settings)
         self._data, self._platform, self._replica = data, platform, replica
-        self._control = self._origin_access()
-        self._headers = self._response_headers()
+        self._control: cloudfront.CfnOriginAccessControl | None = None
+        self._headers = (
+            cloudfront.ResponseHeadersPolicy.SECURITY_HEADERS.response_headers_policy_id
+            if settings.compact
+            else self._response_headers().ref
+        )
         self.distribution = cloudfront.CfnDistribution(
             self,
             "Distribution",
@@ -111,16 +115,17 @@ class CdnStack(Stack):
             allowed_methods=["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST", "DELETE"],
             cache_policy_id=_NO_CACHE,
             origin_request_policy_id=_ALL_BUT_HOST,
-            response_headers_policy_id=self._headers.ref,
+            response_headers_policy_id=self._headers,
             compress=True,
             function_associations=[self._function("ApiRequest", "api_request.js")],
         )
         origins: list[Any] = [self._api_origin()]
         routes: dict[str, Any] = {"default_cache_behavior": api, "origins": origins}
         if self.settings.image_public_key:
+            self._control = self._origin_access()
             origins.append(self._bucket_origin(_BUCKET, self._data.bucket_name, self.region))
             target = _BUCKET
-            if self._replica is not None:
+            if self._replica is not None and self._replica.bucket is not None:
                 target = _BUCKETS
                 region = self.settings.replica_region
                 origins.append(self._bucket_origin(_REPLICA, self._replica.bucket.ref, region))
@@ -157,7 +162,7 @@ class CdnStack(Stack):
         return of.OriginProperty(
             id=id,
             domain_name=f"{name}.s3.{region}.amazonaws.com",
-            origin_access_control_id=self._control.attr_id,
+            origin_access_control_id=self._control.attr_id if self._control else None,
             # Empty, because origin access control replaces the older access identity.
             s3_origin_config=of.S3OriginConfigProperty(origin_access_identity=""),
         )
@@ -202,7 +207,7 @@ class CdnStack(Stack):
             viewer_protocol_policy="https-only",
             allowed_methods=["GET", "HEAD"],
             cache_policy_id=self._cache_policy().ref,
-            response_headers_policy_id=self._headers.ref,
+            response_headers_policy_id=self._headers,
             trusted_key_groups=[group.ref],
             function_associations=[self._function("RenditionRequest", "rendition_request.js")],
         )

@@ -1,5 +1,7 @@
 """Cell: one Ray cluster with one image. New code is a new cell; weights move requests to it."""
 
+from dataclasses import replace
+
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_servicediscovery as cloudmap
@@ -15,6 +17,7 @@ from infra.stack import Stack
 
 # Time to live of the head's DNS record: the longest time until nodes find a new head.
 _DNS_SECONDS = 10
+_KINDS = ("head", "worker", "ingest")
 # How long nodes wait for a lost head. ECS needs a few minutes for a new head at worst; without
 # Ray's state the new head is another cluster.
 _WITH_STATE_SECONDS, _WITHOUT_SECONDS = 600, 60
@@ -34,6 +37,8 @@ class CellStack(Stack):
             key_arn=around.foundation.key.attr_arn,
             cell=cell.name,
         )
+        if settings.compact:
+            self.place = replace(self.place, shared=self._shared())
         head = self._head()
         self.worker = self._worker()
         self.ingest = self._ingest()
@@ -41,6 +46,14 @@ class CellStack(Stack):
         self.worker.add_resource_dependency(head)
         self.ingest.add_resource_dependency(head)
         self._setup()
+
+    def _shared(self) -> task.Shared:
+        """Create the log group of all tasks, and the role that starts them."""
+        group = f"/{self.settings.prefix}/{self._cell.name}"
+        self.log_group("Log", group, self.place.key_arn)
+        accesses = [*(self._access([], kind) for kind in _KINDS), self._setup_access()]
+        starter = task.execution_role(self, "Execution", self.place, group, accesses)
+        return task.Shared(group, starter.attr_arn)
 
     @property
     def cell_name(self) -> str:
@@ -121,7 +134,7 @@ class CellStack(Stack):
             self._around,
             target_group_arns=self._around.platform.balancer.groups_of(self._cell),
         )
-        if self._cell.running:
+        if self._cell.running and not nodes.fixed:
             follow_backlog(self, "worker", workers, nodes, self._cell.name)
         return workers
 
@@ -144,7 +157,7 @@ class CellStack(Stack):
         consumers = service(
             self, Fleet("ingest", definition, nodes, self._cell.running), self._around
         )
-        if self._cell.running:
+        if self._cell.running and not nodes.fixed:
             follow_backlog(self, "ingest", consumers, nodes, self._cell.name)
         return consumers
 
@@ -172,11 +185,15 @@ class CellStack(Stack):
 
     def _setup(self) -> None:
         """Create the one-off task that creates the service's database user; operators run it."""
+        nodes, access = self.settings.cluster.head, self._setup_access()
+        task.definition(self, "setup", nodes, self.place, access, self._environment())
+
+    def _setup_access(self) -> task.Access:
         database = self._around.data.database
         stored = self.settings.database.master_secret_arn
         master = stored or database.attr_master_user_secret_secret_arn
         user = self._around.data.database_user_arn
-        access = task.Access(
+        return task.Access(
             grants.setup(),
             {
                 "SETUP_MASTER_USER": f"{master}:username::",
@@ -186,8 +203,6 @@ class CellStack(Stack):
             [master, user],
             self._copied_keys(),
         )
-        nodes = self.settings.cluster.head
-        task.definition(self, "setup", nodes, self.place, access, self._environment())
 
     def _access(self, statements: list[iam.PolicyStatement], kind: str) -> task.Access:
         """Build the rights of a kind of node; only workers log in to the accounts."""

@@ -111,19 +111,14 @@ class DataStack(Stack):
 
     def _database(self) -> rds.CfnDBInstance:
         settings, key = self.settings, self._foundation.key.attr_arn
-        monitoring = self.format_arn(
-            service="logs",
-            resource="log-group",
-            resource_name="RDSOSMetrics",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
         # RDS would create these log groups itself, without retention and encryption. So the groups
         # are created here, and the instance has a fixed name.
+        exported = () if settings.compact else _LOGS
         groups = [
             self.log_group(
-                f"Database{name.title()}Log", f"/aws/rds/instance/{settings.prefix}/{name}", key
+                f"Database{name.title()}Log", f"{_RDS_LOGS}/{settings.prefix}/{name}", key
             )
-            for name in _LOGS
+            for name in exported
         ]
         instance = rds.CfnDBInstance(
             self,
@@ -166,20 +161,28 @@ class DataStack(Stack):
             delete_automated_backups=False,
             deletion_protection=True,
             auto_minor_version_upgrade=True,
-            enable_cloudwatch_logs_exports=list(_LOGS),
+            enable_cloudwatch_logs_exports=list(exported) or None,
             enable_performance_insights=True,
             performance_insights_kms_key_id=key,
-            monitoring_interval=60,
-            monitoring_role_arn=self.role(
-                "DatabaseMonitoring",
-                grants.service("monitoring.rds.amazonaws.com"),
-                grants.database_monitoring(monitoring),
-            ).attr_arn,
+            monitoring_interval=0 if settings.compact else 60,
+            monitoring_role_arn=None if settings.compact else self._monitoring(),
         )
         for group in groups:
             instance.add_resource_dependency(group)
         instance.apply_removal_policy(cdk.RemovalPolicy.SNAPSHOT)
         return instance
+
+    def _monitoring(self) -> str:
+        """Create the role of RDS's enhanced monitoring; returns its ARN."""
+        log = self.format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name="RDSOSMetrics",
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+        rights = grants.database_monitoring(log)
+        who = grants.service("monitoring.rds.amazonaws.com")
+        return self.role("DatabaseMonitoring", who, rights).attr_arn
 
     def back_up_to(self, replica: ReplicaStack) -> None:
         """Copy the database's automatic backups to the replica region."""

@@ -22,7 +22,8 @@ class EdgeStack(Stack):
         self.acl = web_acl(
             self, "Acl", scope="CLOUDFRONT", rate=settings.limits.requests_per_five_minutes
         )
-        log_acl(self, self.acl, settings)
+        if not settings.compact:
+            log_acl(self, self.acl, settings)
 
 
 def certificate(stack: Stack, settings: Settings, name: str) -> acm.CfnCertificate:

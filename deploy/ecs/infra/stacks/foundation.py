@@ -30,12 +30,20 @@ class FoundationStack(Stack):
         limits, key = settings.limits, self.key.attr_arn
         self.alarms = topic(self, "Alarms", key, limits.alarm_emails)
         # A page wakes somebody, a ticket waits until the morning.
-        self.pages = topic(self, "Pages", key, limits.page_emails or limits.alarm_emails)
+        self.pages = self.alarms
+        if limits.page_emails or not settings.compact:
+            self.pages = topic(self, "Pages", key, limits.page_emails or limits.alarm_emails)
 
 
 def topic(stack: Stack, id: str, key_arn: str, addresses: tuple[str, ...]) -> sns.CfnTopic:
     """Create a topic to which CloudWatch and Budgets publish, and its subscriptions."""
-    found = sns.CfnTopic(stack, id, kms_master_key_id=key_arn)
+    if stack.settings.compact:
+        of = sns.CfnTopic.SubscriptionProperty
+        inline = [of(protocol="email", endpoint=address) for address in addresses]
+        addresses = ()
+    else:
+        inline = None
+    found = sns.CfnTopic(stack, id, kms_master_key_id=key_arn, subscription=inline)
     for number, address in enumerate(addresses):
         sns.CfnSubscription(
             stack, f"{id}Email{number}", protocol="email", endpoint=address, topic_arn=found.ref

@@ -8,6 +8,7 @@ from constructs import Construct
 
 from infra import grants, ports
 from infra.network_settings import ExistingVpc
+from infra.parts import compact_network
 from infra.parts.prefix_lists import cloudfront_prefix_list
 from infra.settings import Settings
 from infra.stack import Stack
@@ -22,12 +23,22 @@ _INTERFACES = ("ecr.api", "ecr.dkr", "logs", "sts", "secretsmanager", "kms", "mo
 class NetworkStack(Stack):
     """Network: the VPC and all security groups, because rules between stacks would be a circle."""
 
+    alb_group: ec2.ISecurityGroup
+    node_group: ec2.ISecurityGroup
+    database_group: ec2.ISecurityGroup
+
     def __init__(self, scope: Construct, settings: Settings, foundation: "FoundationStack") -> None:
         super().__init__(scope, "network", settings, keeps=True)
         self._foundation = foundation
         existing = settings.network.existing
-        self.vpc: ec2.IVpc = self._theirs(existing) if existing else self._ours()
         self.cidr = existing.cidr if existing else settings.network.cidr
+        self.cache_group: ec2.SecurityGroup | None = None
+        self.kafka_group: ec2.SecurityGroup | None = None
+        self.vpn_group: ec2.SecurityGroup | None = None
+        if settings.compact:
+            self._compact()
+            return
+        self.vpc: ec2.IVpc = self._theirs(existing) if existing else self._ours()
         self._groups()
         if existing is None:
             self._endpoints()
@@ -40,6 +51,20 @@ class NetworkStack(Stack):
             _DATA: self.vpc.isolated_subnets,
         }[of]
         return [subnet.subnet_id for subnet in found]
+
+    def _compact(self) -> None:
+        """Create the network with few resources, and without flow logs."""
+        ranges = compact_network.Ranges.of(self.cidr, len(self.settings.zones))
+        self.vpc = compact_network.vpc(self, self.settings, ranges)
+        groups = compact_network.groups(
+            self, self.settings, self.vpc.vpc_id, ranges, self._cloudfront()
+        )
+        self.alb_group, self.node_group, self.database_group = groups
+
+    def _cloudfront(self) -> str:
+        """Id of the prefix list with CloudFront's addresses."""
+        given = self.settings.network.cloudfront_prefix_list
+        return given or cloudfront_prefix_list(self.settings.region)
 
     def _ours(self) -> ec2.Vpc:
         network = self.settings.network
@@ -107,21 +132,22 @@ class NetworkStack(Stack):
         log.add_resource_dependency(group)
 
     def _groups(self) -> None:
+        settings = self.settings
         self.alb_group = self._group("Alb", "the load balancer")
         self.node_group = self._group("Node", "the nodes of the Ray clusters")
         self.database_group = self._group("Database", "PostgreSQL")
-        self.cache_group = self._group("Cache", "Valkey")
-        self.kafka_group: ec2.SecurityGroup | None = None
-        if self.settings.kafka.existing is None:
+        if settings.kafka.existing is None:
             self.kafka_group = self._group("Kafka", "Kafka brokers")
-        self.vpn_group = self._group("Vpn", "engineers on the VPN")
-        region, given = self.settings.region, self.settings.network.cloudfront_prefix_list
-        cloudfront = ec2.Peer.prefix_list(given or cloudfront_prefix_list(region))
+        cloudfront = ec2.Peer.prefix_list(self._cloudfront())
         self.alb_group.add_ingress_rule(cloudfront, ec2.Port.tcp(ports.HTTPS), "CloudFront")
         self._path(self.alb_group, self.node_group, ports.API, "requests")
         self._path(self.alb_group, self.node_group, ports.HEALTH, "health checks")
         self._path(self.node_group, self.database_group, ports.DATABASE, "accounts")
-        self._path(self.node_group, self.cache_group, ports.CACHE, "the state of Ray")
+        if settings.cluster.gcs_fault_tolerance:
+            self.cache_group = self._group("Cache", "Valkey")
+            self._path(self.node_group, self.cache_group, ports.CACHE, "the state of Ray")
+        if settings.vpn:
+            self.vpn_group = self._group("Vpn", "engineers on the VPN")
         self._engineers()
         self._to_kafka()
         # Ray uses random ports between its nodes; no other group may connect to these ports.
@@ -153,15 +179,17 @@ class NetworkStack(Stack):
     def _engineers(self) -> None:
         """Let engineers reach what they need, by VPN or from the addresses of the office."""
         line = self.settings.direct_connect
-        ways = [
+        ways = (
             (self.node_group, ports.RAY_DASHBOARD, "the dashboard of Ray"),
             (self.database_group, ports.DATABASE, "accounts"),
             (self.cache_group, ports.CACHE, "the state of Ray"),
-        ]
-        if self.kafka_group is not None:
-            ways.append((self.kafka_group, ports.KAFKA, "Kafka by IAM"))
+            (self.kafka_group, ports.KAFKA, "Kafka by IAM"),
+        )
         for group, port, why in ways:
-            self._path(self.vpn_group, group, port, why)
+            if group is None:
+                continue
+            if self.vpn_group is not None:
+                self._path(self.vpn_group, group, port, why)
             for cidr in line.client_cidrs if line else ():
                 group.add_ingress_rule(ec2.Peer.ipv4(cidr), ec2.Port.tcp(port), why)
 
@@ -171,7 +199,7 @@ class NetworkStack(Stack):
         )
 
     @staticmethod
-    def _path(source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int, why: str) -> None:
+    def _path(source: ec2.ISecurityGroup, target: ec2.ISecurityGroup, port: int, why: str) -> None:
         target.add_ingress_rule(source, ec2.Port.tcp(port), why)
         source.add_egress_rule(target, ec2.Port.tcp(port), why)
 

@@ -5,7 +5,7 @@ import re
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra import alarms, contract, figures, kafka_alarms
+from infra import alarms, compact, contract, figures, kafka_alarms
 from infra.alarm import Alarm
 from infra.parts import scaling
 from infra.parts.surroundings import Surroundings
@@ -29,7 +29,7 @@ class ObservabilityStack(Stack):
         super().__init__(scope, "observability", settings)
         self._pages, self._tickets = around.foundation.pages.ref, around.foundation.alarms.ref
         data, balancer = around.data, around.platform.balancer
-        self.alarms = alarms.alarms(
+        found = alarms.alarms(
             alb=balancer.alb.attr_load_balancer_full_name,
             targets={
                 cell.name: balancer.targets[cell.name].attr_target_group_full_name
@@ -52,6 +52,8 @@ class ObservabilityStack(Stack):
             leads=settings.leads,
             insights=settings.cluster.container_insights,
         )
+        first = next((f"-{cell.name}" for cell in settings.cells), "")
+        self.alarms = compact.merge(found, first) if settings.compact else found
         made = {alarm.name: make_alarm(self, alarm, self._tickets) for alarm in self.alarms}
         self._page([made[alarm.name] for alarm in self.alarms if alarm.pages])
         self._dashboard()
@@ -161,7 +163,7 @@ def make_alarm(stack: Stack, alarm: Alarm, topic: str) -> cloudwatch.CfnAlarm:
         stack,
         alarm.name.title().replace("-", ""),
         alarm_name=f"{stack.settings.prefix}-{alarm.name}",
-        alarm_description=f"{alarm.says}. {_RUNBOOK}/{page(alarm.name)}.md",
+        alarm_description=f"{alarm.says}. {_pages(alarm)}",
         metrics=[*queries, result],
         comparison_operator=_COMPARE[alarm.bad],
         threshold=alarm.threshold,
@@ -171,6 +173,11 @@ def make_alarm(stack: Stack, alarm: Alarm, topic: str) -> cloudwatch.CfnAlarm:
         alarm_actions=[topic],
         ok_actions=[topic],
     )
+
+
+def _pages(alarm: Alarm) -> str:
+    names = alarm.runbook or (page(alarm.name),)
+    return ", ".join(f"{_RUNBOOK}/{name}.md" for name in names)
 
 
 def page(alarm: str) -> str:

@@ -37,14 +37,6 @@ class PlatformStack(Stack):
         self.cluster_name = settings.prefix
         self.cluster = self._cluster()
         self.hosts = Hosts(self, network, self.cluster) if settings.on_ec2 else None
-        if self.hosts is None:
-            ecs.CfnClusterCapacityProviderAssociations(
-                self,
-                "Capacity",
-                cluster=self.cluster.ref,
-                capacity_providers=["FARGATE", "FARGATE_SPOT"],
-                default_capacity_provider_strategy=[],
-            )
         self.balancer = Balancer(
             self, settings, foundation, network, replica.key.attr_arn if replica else None
         )
@@ -87,12 +79,12 @@ class PlatformStack(Stack):
         )
 
     def _cluster(self) -> ecs.CfnCluster:
-        group = f"/{self.settings.prefix}/exec"
-        self.log_group("ExecLog", group, self._key)
         return ecs.CfnCluster(
             self,
             "Cluster",
             cluster_name=self.cluster_name,
+            # Hosts add their own capacity providers (hosts.py).
+            capacity_providers=None if self.settings.on_ec2 else ["FARGATE", "FARGATE_SPOT"],
             cluster_settings=[
                 ecs.CfnCluster.ClusterSettingsProperty(
                     name="containerInsights",
@@ -100,13 +92,21 @@ class PlatformStack(Stack):
                 )
             ],
             configuration=ecs.CfnCluster.ClusterConfigurationProperty(
-                # Commands in a shell of a task are logged.
-                execute_command_configuration=ecs.CfnCluster.ExecuteCommandConfigurationProperty(
-                    kms_key_id=self._key,
-                    logging="OVERRIDE",
-                    log_configuration=ecs.CfnCluster.ExecuteCommandLogConfigurationProperty(
-                        cloud_watch_log_group_name=group, cloud_watch_encryption_enabled=True
-                    ),
-                )
+                execute_command_configuration=self._shells()
+            ),
+        )
+
+    def _shells(self) -> ecs.CfnCluster.ExecuteCommandConfigurationProperty:
+        """Log the commands in a shell of a task; a compact environment logs with the task."""
+        of = ecs.CfnCluster
+        if self.settings.compact:
+            return of.ExecuteCommandConfigurationProperty(kms_key_id=self._key, logging="DEFAULT")
+        group = f"/{self.settings.prefix}/exec"
+        self.log_group("ExecLog", group, self._key)
+        return of.ExecuteCommandConfigurationProperty(
+            kms_key_id=self._key,
+            logging="OVERRIDE",
+            log_configuration=of.ExecuteCommandLogConfigurationProperty(
+                cloud_watch_log_group_name=group, cloud_watch_encryption_enabled=True
             ),
         )

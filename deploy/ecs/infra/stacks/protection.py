@@ -34,7 +34,8 @@ class ProtectionStack(Stack):
     ) -> None:
         super().__init__(scope, "protection", settings, keeps=True)
         self._foundation, self._data, self._cells = foundation, data, cells
-        self._backups()
+        if not settings.compact:
+            self._backups()
         self._trail()
         self._budget()
 

@@ -12,9 +12,10 @@ from infra.stacks.foundation import data_key
 
 
 class ReplicaStack(Stack):
-    """Replica: the bucket in the other region.
+    """Replica: the bucket in the other region, and the key of the copied backups.
 
-    S3 never replicates deletions by lifecycle rules, so the replica has the same rules.
+    Without replication there is the key alone. S3 never replicates deletions by lifecycle rules, so
+    the replica has the same rules.
     """
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
@@ -22,6 +23,13 @@ class ReplicaStack(Stack):
         self.key = data_key(
             self, [resource_grants.cloudfront_decrypts(), resource_grants.cloudwatch_notifies()]
         )
+        self.bucket: s3.CfnBucket | None = None
+        if settings.replicate != "nothing":
+            self.bucket = self._lake()
+            self.export("ReplicaBucket", self.bucket.ref)
+        self.export("ReplicaKey", self.key.attr_arn)
+
+    def _lake(self) -> s3.CfnBucket:
         logs = bucket.log_bucket(self, "AccessLogs", cloudfront=False)
         bucket.guard(
             self,
@@ -29,7 +37,7 @@ class ReplicaStack(Stack):
             logs,
             *resource_grants.log_delivery(logs.attr_arn, self.region, "none"),
         )
-        self.bucket = s3.CfnBucket(
+        lake = s3.CfnBucket(
             self,
             "Lake",
             bucket_encryption=bucket.encrypted_by(self.key.attr_arn),
@@ -41,19 +49,18 @@ class ReplicaStack(Stack):
             # A standby has an alarm on them. Without requests they cost nothing.
             metrics_configurations=[bucket.request_metrics(contract.IMAGES)],
         )
-        self.bucket.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+        lake.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         bucket.guard(
             self,
             "LakePolicy",
-            self.bucket,
-            resource_grants.cloudfront_reads_images(self.bucket.attr_arn),
+            lake,
+            resource_grants.cloudfront_reads_images(lake.attr_arn),
             # A standby serves this bucket, so presets must not be overwritten here either.
-            resource_grants.presets_are_made_once(self.bucket.attr_arn),
+            resource_grants.presets_are_made_once(lake.attr_arn),
             *(
-                [resource_grants.no_more_copies(self.bucket.attr_arn)]
-                if settings.replica_closed
+                [resource_grants.no_more_copies(lake.attr_arn)]
+                if self.settings.replica_closed
                 else []
             ),
         )
-        self.export("ReplicaBucket", self.bucket.ref)
-        self.export("ReplicaKey", self.key.attr_arn)
+        return lake

@@ -22,6 +22,8 @@ class ReplicaWatchStack(Stack):
         self, scope: Construct, settings: Settings, data: DataStack, replica: ReplicaStack
     ) -> None:
         super().__init__(scope, "replica-watch", settings, region=settings.replica_region)
+        if replica.bucket is None:
+            raise ValueError("no replication to watch")
         alarm = alarms.replication_late(data.bucket_name, replica.bucket.ref)
         told = topic(self, "Alarms", replica.key.attr_arn, settings.limits.alarm_emails)
         make_alarm(self, alarm, told.ref)

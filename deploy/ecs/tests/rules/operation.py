@@ -62,7 +62,7 @@ def logs_end(assembly: Assembly) -> Iterator[str]:
             yield f"{group.name}: is not encrypted"
     made = {group.props["LogGroupName"] for group in assembly.resources("AWS::Logs::LogGroup")}
     for one in assembly.resources("AWS::RDS::DBInstance"):
-        for log in one.props["EnableCloudwatchLogsExports"]:
+        for log in one.props.get("EnableCloudwatchLogsExports", ()):
             if f"/aws/rds/instance/{one.props.get('DBInstanceIdentifier')}/{log}" not in made:
                 yield f"{one.name}: RDS creates the group of {log} itself, without a retention"
 

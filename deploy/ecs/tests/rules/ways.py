@@ -100,17 +100,22 @@ def _two_lists(assembly: Assembly) -> None:
 
 
 def _isolated(assembly: Assembly) -> set[str]:
-    """Return the subnets whose route table has only routes within the VPC."""
+    """Return the subnets whose route table has only routes within the VPC.
+
+    A subnet without an association uses the VPC's main table, which has no other route.
+    """
     ways_out = {
         assembly.text("network", route.props["RouteTableId"])
         for route in assembly.resources("AWS::EC2::Route", stack="network")
         if "GatewayId" in route.props or "NatGatewayId" in route.props
     }
-    return {
+    leave = {
         assembly.text("network", one.props["SubnetId"])
         for one in assembly.resources("AWS::EC2::SubnetRouteTableAssociation", stack="network")
-        if assembly.text("network", one.props["RouteTableId"]) not in ways_out
+        if assembly.text("network", one.props["RouteTableId"]) in ways_out
     }
+    subnets = assembly.resources("AWS::EC2::Subnet", stack="network")
+    return {f"${{network/{one.id}}}" for one in subnets} - leave
 
 
 def _data_subnets(assembly: Assembly) -> Iterator[tuple[str, list[str]]]:
