@@ -74,7 +74,7 @@ def make_app(
         redirect_slashes=False,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
-    usage = usage or UsageCounts(AccountsCalls(keys.accounts))
+    usage = usage or UsageCounts(AccountsCalls(keys.accounts), standby=settings.standby)
     context = AppContext(
         lake=lake,
         worker=worker,

@@ -90,7 +90,7 @@ class UploadApi:
             self._lake, self._worker.sandbox, self._samples
         )
         # In threads of its own, so that administrative calls do not delay it.
-        self._usage = UsageCounts(AccountsCalls(self._accounts))
+        self._usage = UsageCounts(AccountsCalls(self._accounts), standby=settings.standby)
         watches = [self._usage.watch(), self._lag.watch(), self._peers.watch(), metrics.watch()]
         if self._cache is not None:
             watches.append(self._cache.watch())

@@ -163,7 +163,8 @@ class KeyRing:
             raise type(refused)(refused.detail, value=refused.value)
         principal = await self._cached_or_looked_up(key, digest)
         check_expiry(principal.expires_at)
-        self._uses.note(principal.prefix)
+        if not self._standby:  # its database is read-only
+            self._uses.note(principal.prefix)
         return principal
 
     async def _cached_or_looked_up(self, key: str, digest: bytes) -> Principal:

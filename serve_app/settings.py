@@ -1,5 +1,6 @@
 """Settings of the HTTP API: address, limits of uploads, accounts."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
@@ -162,6 +163,11 @@ class ServeSettings(BaseSettings):
         return f"sqlite:///{self.home.resolve() / 'accounts.sqlite'}"
 
 
+# The number of a database, and parameters of redis-py without the characters of a password's end.
+_CACHE_PATH = re.compile(r"/?|/\d{1,5}", re.ASCII)
+_CACHE_OPTION = re.compile(r"[a-z][a-z_]*=[^@]+", re.ASCII)
+
+
 def _is_cache(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -170,4 +176,10 @@ def _is_cache(url: str) -> bool:
     except ValueError:
         return False
     # The rest of a password with `#` would be a fragment, which the client ignores.
-    return parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and not parts.fragment
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.fragment:
+        return False
+    # After a `/` or `?` within a password, the host would be the beginning of the password, and
+    # the client would look it up in DNS and log it.
+    return _CACHE_PATH.fullmatch(parts.path) is not None and all(
+        _CACHE_OPTION.fullmatch(option) for option in parts.query.split("&") if parts.query
+    )

@@ -1,7 +1,7 @@
 """Usage of tenants and keys, counted in this process and added to the accounts database.
 
 A process adds its counts every two seconds, and when it ends. A process that is killed loses the
-counts of that time.
+counts of that time. A process of a standby counts nothing, because its database is read-only.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ FLUSH_SECONDS: Final = 2.0
 """Interval in which a process adds its counts to the database."""
 WAIT_SECONDS: Final = 1.0
 """Longest wait of an upload for the counts of its day, in seconds; once a day for a tenant."""
+MAX_WAITING: Final = 100_000
+"""Most counters that wait for the database, about 30 MB; a tenant, key, day and code have one."""
 # Pause after a database that did not answer, in seconds; meanwhile no upload waits for it.
 _PAUSE_SECONDS = 5.0
 _SENDER: Final = "sender"
@@ -43,13 +45,17 @@ def utc_now() -> datetime:
 class UsageCounts:
     """Counter of this process. The event loop is the only thread that counts."""
 
-    def __init__(self, accounts: AccountsCalls, now: Now = utc_now) -> None:
+    def __init__(
+        self, accounts: AccountsCalls, now: Now = utc_now, *, standby: bool = False
+    ) -> None:
         self.accounts = accounts
+        self._standby = standby
         self.now = now
         """clock of the days"""
         self._writer = secrets.token_hex(8)
         self._sequence = 0
         self._counted: Counter[UsageKey] = Counter()
+        self._full = False
         # Batch that was sent and whose addition is not certain yet.
         self._sent: Batch | None = None
         self._flushing = asyncio.Lock()
@@ -64,8 +70,14 @@ class UsageCounts:
 
     def add(self, sender: Principal, counter: str, amount: int = 1) -> None:
         """Add to a counter of the sender and of this day."""
-        if amount:
-            self._counted[self._name(sender, counter)] += amount
+        if not amount or self._standby:
+            return
+        name = self._name(sender, counter)
+        if len(self._counted) < MAX_WAITING or name in self._counted:
+            self._counted[name] += amount
+        elif not self._full:
+            self._full = True
+            log.error("usage is lost: too many counters wait for the database", limit=MAX_WAITING)
 
     def add_image(self, sender: Principal, size: int) -> None:
         """Count a new image and its bytes."""
@@ -94,7 +106,7 @@ class UsageCounts:
             if self._counted:
                 self._sequence += 1
                 self._sent = Batch(self._writer, self._sequence, self._counted)
-                self._counted = Counter()
+                self._counted, self._full = Counter(), False
             await self._send()
 
     async def _send(self) -> None:

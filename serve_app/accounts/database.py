@@ -20,6 +20,11 @@ _SQLITE_WAIT_SECONDS = 30
 # Time-out for a host that vanished; without it a query would wait for a quarter of an hour.
 _SILENT_MILLISECONDS = 5_000
 
+_NO_URL = (
+    "PIXLAKE_DATABASE_URL is not a URL; a password's characters / ? # @ are written %2F %3F %23 "
+    "%40; see docs/settings.md"
+)
+
 
 class Database:
     """Transactions of the accounts database; all raise AccountsUnavailable if it fails."""
@@ -33,11 +38,7 @@ class Database:
 
         Supports `sqlite:///file` and `postgresql://…`. Raises ValueError for another URL.
         """
-        try:
-            url = make_url(database_url)
-        except ArgumentError:
-            raise ValueError("PIXLAKE_DATABASE_URL is not a URL; see docs/settings.md") from None
-        database = cls(_engine(url, connect_seconds))
+        database = cls(_engine(_parsed(database_url), connect_seconds))
         with database.begin() as connection:
             migrate(connection)
         return database
@@ -76,6 +77,19 @@ def utc(moment: datetime) -> datetime:
 def utc_or_none(moment: datetime | None) -> datetime | None:
     """Add the time zone that SQLite drops to a time that may be missing."""
     return None if moment is None else utc(moment)
+
+
+def _parsed(database_url: str) -> URL:
+    """Parse a URL; raises ValueError, whose text does not repeat the URL: it has a password."""
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise ValueError(_NO_URL) from None
+    # With `@` or `/` in a password, a part of the password would be the host, which logs have.
+    is_file = url.get_backend_name() == "sqlite"
+    if not is_file and any("@" in part for part in (url.host, url.database) if part):
+        raise ValueError(_NO_URL)
+    return url
 
 
 def _engine(url: URL, connect_seconds: int) -> Engine:

@@ -22,6 +22,8 @@ REFUSED: Final = "refused:"
 """Beginning of a counter of refusals; the error code follows."""
 KEEP_DAYS: Final = 400
 """Days for which usage is kept."""
+# Tenants of one query: SQLite and PostgreSQL limit the parameters of a statement.
+_TENANTS_A_QUERY = 10_000
 # Age after which the row of a process is deleted; the process ended or counts nothing.
 _WRITER_DAYS = 30
 
@@ -149,13 +151,13 @@ def _by_key(
     connection: Connection, day: date, tenants: Collection[str]
 ) -> dict[str, dict[str, Counter[str]]]:
     found: dict[str, dict[str, Counter[str]]] = {tenant: {} for tenant in tenants}
-    if not tenants:
-        return found
-    query = select(USAGE.c.tenant, USAGE.c.key, USAGE.c.counter, USAGE.c.amount).where(
-        (USAGE.c.day == day)
-        & USAGE.c.tenant.in_(sorted(tenants))
-        & USAGE.c.counter.in_([IMAGES, BYTES_IN])
-    )
-    for tenant, key, counter, amount in connection.execute(query).all():
-        found[tenant].setdefault(key, Counter())[counter] = amount
+    names = sorted(tenants)
+    for start in range(0, len(names), _TENANTS_A_QUERY):
+        query = select(USAGE.c.tenant, USAGE.c.key, USAGE.c.counter, USAGE.c.amount).where(
+            (USAGE.c.day == day)
+            & USAGE.c.tenant.in_(names[start : start + _TENANTS_A_QUERY])
+            & USAGE.c.counter.in_([IMAGES, BYTES_IN])
+        )
+        for tenant, key, counter, amount in connection.execute(query).all():
+            found[tenant].setdefault(key, Counter())[counter] = amount
     return found

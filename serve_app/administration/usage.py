@@ -98,6 +98,9 @@ async def _usage(
     today = datetime.now(UTC).date()
     oldest, until = today - timedelta(days=KEEP_DAYS), min(last or today, today)
     begin = first or max(oldest, until) - timedelta(days=_DEFAULT_DAYS - 1)
+    if first is not None and first > until:
+        end = f"`to`, {last}" if last is not None and last <= today else f"today, {today}"
+        raise InvalidRequest(f"`from`, {first}, is after {end}", value=f"{first} > {until}")
     if (earliest := min(begin, until)) < oldest:
         raise InvalidRequest(
             f"usage is kept {KEEP_DAYS} days", limit=KEEP_DAYS, value=str(earliest)

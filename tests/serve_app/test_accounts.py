@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 
@@ -83,6 +84,22 @@ def test_many_may_start_at_once(url: str) -> None:
     for one in opened:
         assert one.verify(key).tenant == "acme"
         one.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "Secret",
+        "postgresql://pixlake:Secret@er@host/accounts",
+        "postgresql://Secret/er@host/accounts",
+        "postgresql://pixlake:x@host:Secret/accounts",
+        "mysql://pixlake:Secret@host/accounts",
+    ],
+)
+def test_an_impossible_url_is_refused_without_its_password(wrong: str) -> None:
+    with pytest.raises(ValueError, match="PIXLAKE_DATABASE_URL") as refused:
+        Accounts.open(wrong)
+    assert "Secret" not in "".join(format_exception(refused.value))
 
 
 def test_nothing_stored_is_a_usable_key(tmp_path: Path) -> None:

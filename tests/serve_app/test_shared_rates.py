@@ -264,6 +264,11 @@ async def test_an_impossible_url_is_refused_at_the_start(tmp_path: Path, wrong: 
         "rediss://default:Secret?er@cache:6379",
         "redis://default:Secret#er@cache:6379",
         "redis://1#Secret@cache:6379",
+        "redis://Secret?x@cache",
+        "redis://Secret?x=1&y@cache:6379",
+        "redis://Secret?x=@cache:6379",
+        "rediss://Secret/er@cache:6379/0",
+        "rediss://Secret/0?er@cache:6379/0",
         "redis://default:Secret@[cache",
     ],
 )
@@ -274,6 +279,14 @@ async def test_the_password_of_a_refused_url_is_not_printed(
     with pytest.raises(ValueError, match="PIXLAKE_CACHE_URL") as refused:
         ServeSettings()
     assert "Secret" not in "".join(format_exception(refused.value))
+
+
+@pytest.mark.parametrize("rest", ["", "/", "/0", "?ssl_ca_certs=/etc/ca.pem", "/15?a=1&b_c=x-1"])
+async def test_the_url_of_a_cache_may_have_a_database_and_parameters(
+    tmp_path: Path, rest: str
+) -> None:
+    url = f"rediss://user:a%2Fb%3F%23%40@cache:6379{rest}"
+    assert ServeSettings(home=tmp_path, cache_url=SecretStr(url)).cache_url is not None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A standby: its images are served, and requests that change something are refused."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ async def test_a_standby_refuses_every_change(standby: Site, method: str, path: 
     assert (refused.status_code, refused.json()["code"]) == (503, "standby")
     assert int(refused.headers["retry-after"]) > 0, "clients of the leader's name try again"
     assert await standby.stored() == stored
+
+
+async def test_a_standby_writes_nothing_to_its_accounts(standby: Site) -> None:
+    assert (await standby.client.get("/v1/images")).status_code == 200
+    await standby.app.state.context.usage.flush()
+    today = datetime.now(UTC).date()
+    [usage] = standby.accounts.usage.days("acme", today - timedelta(days=1), today)[-1:]
+    assert (usage.bytes_out, usage.refusals) == (0, {})
 
 
 async def test_a_standby_serves_images(make_site: MakeSite, tmp_path: Path) -> None:

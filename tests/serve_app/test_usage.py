@@ -11,6 +11,7 @@ import pytest
 
 from serve_app.accounts import ADMIN, READ, WRITE, Accounts, Principal
 from serve_app.accounts.calls import MAX_CALLS, AccountsCalls
+from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.accounts.usage import KEEP_DAYS, Batch, DayUsage, UsageKey
 from serve_app.usage_counts import UsageCounts
 from tests.serve_app.site import Site, png
@@ -216,3 +217,94 @@ async def test_a_period_beyond_the_limits_is_refused(
 ) -> None:
     refused = await site.client.get("/v1/usage", params=query)
     assert (refused.status_code, refused.json()["limit"]) == (422, limit)
+
+
+@aio
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/tenants/acme/usage"])
+async def test_a_period_that_ends_before_it_begins_is_refused(site: Site, path: str) -> None:
+    admin = site.key("acme", ADMIN, READ)
+    today = datetime.now(UTC).date()
+    later, earlier = str(today - timedelta(days=3)), str(today - timedelta(days=5))
+    future = str(today + timedelta(days=9))
+    for query in ({"from": later, "to": earlier}, {"from": future}, {"from": future, "to": future}):
+        refused = await site.client.get(path, params=query, headers=admin)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+        end = query["to"] if query.get("to") == earlier else str(today)
+        assert refused.json()["value"] == f"{query['from']} > {end}"
+        assert query["from"] in refused.json()["detail"]
+        assert end in refused.json()["detail"]
+    query = {"from": later, "to": later}
+    one = await site.client.get(path, params=query, headers=admin)
+    assert [day["day"] for day in one.json()["days"]] == [later]
+
+
+@aio
+async def test_a_request_with_an_unknown_parameter_counts(site: Site) -> None:
+    key = site.key("busy", READ)
+    refused = await site.client.get("/v1/images?limt=1", headers=key)
+    assert refused.status_code == 422
+    lacking = await site.client.post("/v1/images?presett=web", headers=key)
+    stranger = await site.client.get("/v1/images?limt=1", headers={"Authorization": "Bearer x"})
+    assert [lacking.status_code, stranger.status_code] == [422, 422]
+    today = (await usage(site, key))[-1]
+    # As for every refusal: only those of keys that have the scope of the route.
+    assert today["refusals"] == {"invalid_request": 1}
+    assert today["bytes_out"] == len(refused.content)
+
+
+@aio
+async def test_requests_with_an_unknown_parameter_use_up_the_rate(site: Site) -> None:
+    key = site.key("busy", READ)
+    prefix = key["Authorization"].split("_")[1]
+    admin = site.key("ops", ADMIN)
+    limit = {"requests_per_second": 1}
+    set_to = await site.client.put(f"/v1/keys/{prefix}/limits", json=limit, headers=admin)
+    assert set_to.is_success
+    answers = [await site.client.get("/v1/images?limt=1", headers=key) for _ in range(5)]
+    assert [each.json()["code"] for each in answers[:1]] == ["invalid_request"]
+    assert "rate_limited" in {each.json()["code"] for each in answers}
+
+
+class Counted(AccountsCalls):
+    """Calls that are counted and fail, as on a database that accepts no writes."""
+
+    calls = 0
+
+    async def run(self, call: Callable[[Accounts], T]) -> T:
+        del call
+        self.calls += 1
+        raise AccountsUnavailable("read-only")
+
+
+@aio
+async def test_a_standby_counts_nothing(database: Accounts) -> None:
+    calls = Counted(database)
+    counts = UsageCounts(calls, lambda: NOON, standby=True)
+    counts.add(Principal("acme", frozenset(), "k1"), "bytes_out", 3)
+    await counts.flush()
+    assert (calls.calls, counts.used("acme", None, "bytes_out")) == (0, 0)
+
+
+@aio
+async def test_counters_that_wait_are_bounded(
+    database: Accounts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("serve_app.usage_counts.MAX_WAITING", 2)
+    counts = UsageCounts(AccountsCalls(database), lambda: NOON)
+    for key in ("k1", "k2", "k3", "k4", "k1"):
+        counts.add(Principal("acme", frozenset(), key), "images")
+    assert [counts.used("acme", key, "images") for key in ("k1", "k2", "k3")] == [2, 1, 0]
+    lost = [each for each in caplog.records if each.message.startswith("usage is lost")]
+    assert len(lost) == 1
+    await counts.flush()
+    counts.add(Principal("acme", frozenset(), "k3"), "images")
+    await counts.flush()
+    assert database.usage.days("acme", DAY, DAY) == [DayUsage(DAY, images=4)]
+
+
+def test_days_of_more_tenants_than_a_statement_has_parameters(database: Accounts) -> None:
+    database.usage.add(batch(1, images=2), DAY, [])
+    names = ["acme", *(f"t{n}" for n in range(260_000))]
+    seen = database.usage.add(None, DAY, names)
+    assert len(seen) == len(names)
+    assert seen["acme"] == {"k1": Counter(images=2)}
