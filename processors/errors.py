@@ -201,3 +201,8 @@ class ProcessingFailed(ProcessorError):
     """An unexpected exception: 500 over HTTP; a Kafka message is refused after several tries."""
 
     code = "internal"
+
+
+def refusal_codes() -> frozenset[str]:
+    """Return the codes of all refusals of an image."""
+    return frozenset({Refused.code, *(kind.code for kind in Refused.__subclasses__())})

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -26,7 +26,9 @@ def _name(value: str) -> str:
     return value
 
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[
+    str, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})
+]
 Owner = Annotated[str, Field(pattern=rf"^{TENANT.pattern}$")]
 
 MAX_RENDITIONS = 16
@@ -69,10 +71,18 @@ class RenditionSpec(BaseModel):
         return {self.output(has_alpha=False), self.output(has_alpha=True)}
 
 
+def _with_example(schema: dict[str, Any]) -> None:
+    schema["examples"] = [THUMBNAIL.model_dump(mode="json", exclude_none=True)]
+
+
 class Preset(BaseModel):
     """Renditions to make of an image; every change of a preset gets a new version."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra=_with_example,
+    )
 
     name: Name
     version: int = Field(ge=1)
@@ -108,7 +118,7 @@ def _for_the_web(width: int) -> RenditionSpec:
 WEB = Preset(name="web", version=1, renditions=(_for_the_web(320), _for_the_web(1280)))
 """Renditions of at most 320 and 1,280 pixels width, never enlarged; JPEG, or WebP with alpha."""
 
-THUMBNAIL = Preset(name="thumbnail", version=1, renditions=(_for_the_web(320),))
+THUMBNAIL: Preset = Preset(name="thumbnail", version=1, renditions=(_for_the_web(320),))
 """The smaller rendition of `WEB` alone; benchmarks use this preset."""
 
 ARCHIVE = Preset(name="archive", version=1)

@@ -72,6 +72,7 @@ def make_app(
         redoc_url=None,
         # A redirect would contain the Host header of the client, which may be any host.
         redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
     )
     admission = Admission(settings.max_uploads, settings.max_upload_bytes)
     usage = usage or UsageCounts(AccountsCalls(keys.accounts), standby=settings.standby)
@@ -113,6 +114,14 @@ def make_app(
         _answer_head(app, router.routes)
     upload_route.install(app, context)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Return the id of an operation in the OpenAPI description: the name of its function.
+
+    Programs that are generated from the description use it as a name, so it stays the same.
+    """
+    return route.name
 
 
 def _answer_head(app: FastAPI, routes: Sequence[BaseRoute]) -> None:

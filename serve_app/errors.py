@@ -275,16 +275,14 @@ PROBLEMS: Mapping[str, Problem] = {
 """Error codes and their HTTP answers. 413 and 415: faults that a client can detect before it sends.
 422: faults that appear only when the image is read. 429, 503 and 507 have a Retry-After header."""
 
-PROXY_CODES = frozenset(
-    {
-        "bad_request",
-        "missing_host",
-        "no_answer",
-        "not_ready",
-        "replica_lost",
-        "request_timeout",
-        "too_many_refusals",
-        "too_many_requests",
-    }
-)
-"""Further codes, of answers that HAProxy gives by itself (`pixlake_server`)."""
+PROXY_CODES: Mapping[str, int] = {
+    "bad_request": 400,
+    "missing_host": 400,
+    "no_answer": 504,
+    "not_ready": 503,
+    "replica_lost": 502,
+    "request_timeout": 408,
+    "too_many_refusals": 429,
+    "too_many_requests": 429,
+}
+"""Further codes and their status, of answers that HAProxy gives by itself (`pixlake_server`)."""

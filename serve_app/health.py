@@ -16,6 +16,7 @@ from processors.sandbox.protocol import Protections
 from processors.sandbox.sandbox import Sandbox
 from serve_app.accounts.errors import AccountsError
 from serve_app.auth import KeyRing
+from serve_app.openapi_examples import exampled
 
 log = logger(__name__)
 
@@ -68,18 +69,44 @@ class AnsweredBy(BaseModel):
     replica: str
 
 
-class Readiness(BaseModel):
-    """Readiness of all parts by name; `api` and `kafka` receive images."""
-
+class _Parts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     answered_by: AnsweredBy | None = None
     parts: Mapping[str, Part] = Field(default_factory=dict)
 
+
+class Readiness(_Parts):
+    """Readiness of all parts by name; `api` and `kafka` receive images."""
+
     @property
     def ready(self) -> bool:
         """True if every part is ready and there is at least one part."""
         return bool(self.parts) and all(part.ready for part in self.parts.values())
+
+
+class ReadinessView(_Parts):
+    """Answer of `/readyz`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=exampled(
+            {
+                "ready": True,
+                "answered_by": {"node": "10.0.1.7", "replica": "api#UploadApi#k3x9"},
+                "parts": {"api": {"ready": True}, "kafka": {"ready": True}},
+            }
+        )
+    )
+
+    ready: bool
+
+
+class Liveness(BaseModel):
+    """Answer of `/healthz`."""
+
+    model_config = ConfigDict(json_schema_extra=exampled({"alive": True}))
+
+    alive: bool
 
 
 class LoopLag:
@@ -130,13 +157,14 @@ def router(readiness: ReadinessCheck) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
     @routes.get("/healthz", summary="Is the process alive?")
-    async def healthz() -> dict[str, bool]:
-        return {"alive": True}
+    async def healthz() -> Liveness:
+        return Liveness(alive=True)
 
     @routes.get(
         "/readyz",
         summary="Are HTTP API and Kafka consumer ready?",
-        responses={503: {"description": "At least one part is not ready"}},
+        response_model=ReadinessView,
+        responses={503: {"model": ReadinessView, "description": "At least one part is not ready"}},
     )
     async def readyz() -> JSONResponse:
         state = await _asked(readiness)

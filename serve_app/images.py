@@ -18,10 +18,12 @@ from serve_app.admission.reads import Reader
 from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
-from serve_app.problems import problem_responses
+from serve_app.problems import OF_CHANGES, OF_READS, problem_responses
 from serve_app.upload.filenames import attachment
 
-router = APIRouter(tags=["images"], responses=problem_responses(401, 403, 422, 503))
+router = APIRouter(tags=["images"])
+
+_OF_RECORDS = ("image_not_found", "image_erased", "image_expired", "precondition_failed", *OF_READS)
 
 Eraser = Annotated[Principal, Depends(need(ERASE))]
 # The pattern only describes the id: an id that does not match is answered 404, as an unknown one.
@@ -30,8 +32,26 @@ ImageId = Annotated[
     Path(
         description="32 hex digits, as an upload answers",
         json_schema_extra={"pattern": f"^{IMAGE_ID.pattern}$"},
+        examples=[schemas.EXAMPLE_ID],
     ),
 ]
+
+_BYTES = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
+_TAGGED = {
+    "ETag": {
+        "description": "SHA-256 of the bytes",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9a-f]{64}"$'},
+    }
+}
+_PARTIAL = {
+    **_TAGGED,
+    "Content-Range": {
+        "description": "first byte, last byte and size",
+        "required": True,
+        "schema": {"type": "string", "pattern": r"^bytes \d+-\d+/\d+$"},
+    },
+}
 
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 200
@@ -43,6 +63,7 @@ _MAX_CURSOR = 256
     "/v1/images",
     summary="List images, newest first",
     response_model=schemas.PageView | schemas.ReducedPageView,
+    responses=problem_responses("invalid_cursor", "unknown_preset", *OF_READS),
 )
 async def list_images(
     *,
@@ -72,9 +93,9 @@ async def list_images(
 @router.get(
     "/v1/images/{image_id}",
     summary="Record of an image",
-    responses=problem_responses(404, 410, 412),
+    responses=problem_responses(*_OF_RECORDS),
 )
-async def show(request: Request, principal: Reader, image_id: ImageId) -> schemas.ImageView:
+async def show_image(request: Request, principal: Reader, image_id: ImageId) -> schemas.ImageView:
     """Return the record of an image, with links to its original and renditions."""
     context = context_of(request)
     record = await _record(context, principal, image_id)
@@ -87,9 +108,11 @@ async def show(request: Request, principal: Reader, image_id: ImageId) -> schema
     "/v1/images/{image_id}",
     summary="Erase an image",
     status_code=204,
-    responses=problem_responses(404, 412),
+    responses=problem_responses(
+        "image_not_found", "precondition_failed", "record_damaged", *OF_CHANGES
+    ),
 )
-async def erase(request: Request, principal: Eraser, image_id: ImageId) -> None:
+async def erase_image(request: Request, principal: Eraser, image_id: ImageId) -> None:
     """Delete bytes and record at once, the row within two minutes; the id can't be reused."""
     context = context_of(request)
     _check_id(image_id)
@@ -113,17 +136,19 @@ async def erase(request: Request, principal: Eraser, image_id: ImageId) -> None:
     summary="Bytes of an original or a rendition",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
-        206: {"description": "The requested range"},
-        304: {"description": "The client already has this version"},
-        **problem_responses(404, 410, 412, 416),
+        200: {"content": _BYTES, "headers": _TAGGED},
+        206: {"description": "The requested range", "content": _BYTES, "headers": _PARTIAL},
+        304: {"description": "The client already has this version", "headers": _TAGGED},
+        **problem_responses(*_OF_RECORDS, "range_not_satisfiable"),
     },
 )
-async def content(
+async def download_image(
     request: Request,
     principal: Reader,
     image_id: ImageId,
-    rendition: Annotated[str, Path(description="`original`, or the name of a rendition")],
+    rendition: Annotated[
+        str, Path(description="`original`, or the name of a rendition", examples=["original"])
+    ],
 ) -> Response:
     """Return the bytes, with an ETag. The bytes never change. One byte range is supported."""
     context = context_of(request)

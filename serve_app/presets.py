@@ -10,7 +10,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lake.logs import logger
 from processors.errors import InvalidPreset, UnknownPreset
@@ -24,18 +24,60 @@ from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches
 from serve_app.errors import InvalidRequest, PresetNotFound
-from serve_app.problems import problem_responses
+from serve_app.openapi_examples import exampled
+from serve_app.problems import OF_BODIES, OF_CHANGES, OF_READS, problem_responses
 from serve_app.upload.json_body import read_json_body
 
-router = APIRouter(tags=["presets"], responses=problem_responses(401, 403, 422, 503))
+router = APIRouter(tags=["presets"])
 log = logger(__name__)
 
 Editor = Annotated[Principal, Depends(need(PRESETS))]
 Administrator = Annotated[Principal, Depends(need(ADMIN))]
-NewName = Annotated[str, Path(description="letters, digits, - and _; not a built-in preset")]
+NewName = Annotated[
+    str, Path(description="letters, digits, - and _; not a built-in preset", examples=["shop"])
+]
 
 _VERSION_TAG = re.compile(r'"([1-9]\d{0,8})"', re.ASCII)
 _JSON = "application/json"
+
+
+_REF = "#/components/schemas/{model}"
+_TAGGED = {
+    "ETag": {
+        "description": "the version",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[1-9][0-9]*"$'},
+    }
+}
+_STORED = {
+    **_TAGGED,
+    "Location": {
+        "description": "path of this version",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+}
+_EXAMPLE: dict[str, JsonValue] = {
+    "renditions": [
+        {
+            "name": "card",
+            "operations": [{"op": "fill", "width": 480, "height": 360}, {"op": "sharpen"}],
+            "format": "webp",
+            "quality": 80,
+        }
+    ]
+}
+
+
+def _body() -> dict[str, Any]:
+    """Describe the body of PUT: a preset, in which the name and the version may be left out.
+
+    The definitions that it refers to are those of the answer.
+    """
+    described = Preset.model_json_schema(ref_template=_REF)
+    left_out = {"$defs", "required", "title"}
+    kept = {name: value for name, value in described.items() if name not in left_out}
+    return {**kept, "examples": [_EXAMPLE]}
 
 
 class PresetEntry(BaseModel):
@@ -52,10 +94,16 @@ class PresetEntry(BaseModel):
 class PresetList(BaseModel):
     """List of the presets that a tenant can use, by name."""
 
+    model_config = ConfigDict(
+        json_schema_extra=exampled(
+            {"presets": [{"name": "web", "version": 1, "built_in": True, "tenant": None}]}
+        )
+    )
+
     presets: list[PresetEntry]
 
 
-@router.get("/v1/presets", summary="List presets")
+@router.get("/v1/presets", summary="List presets", responses=problem_responses(*OF_READS))
 async def list_presets(request: Request, principal: Reader) -> PresetList:
     """Return the presets of the key's tenant and the shared ones, with their newest versions."""
     newest = await context_of(request).worker.presets.newest(principal.tenant)
@@ -77,14 +125,18 @@ async def list_presets(request: Request, principal: Reader) -> PresetList:
     summary="Show a preset",
     response_model=Preset,
     responses={
-        304: {"description": "The client already has this version"},
-        **problem_responses(404, 412),
+        200: {"headers": _TAGGED},
+        304: {"description": "The client already has this version", "headers": _TAGGED},
+        **problem_responses("preset_not_found", "precondition_failed", *OF_READS),
     },
 )
 async def show_preset(
     request: Request,
     principal: Reader,
-    name: Annotated[str, Path(description="`name` for its newest version, or `name@version`")],
+    name: Annotated[
+        str,
+        Path(description="`name` for its newest version, or `name@version`", examples=["web"]),
+    ],
 ) -> Response:
     """Return the preset in the format of PUT; the ETag is the version."""
     preset = await _found(context_of(request), name, principal.tenant)
@@ -95,30 +147,51 @@ async def show_preset(
     return Response(as_json(preset), headers=headers, media_type=_JSON)
 
 
-_PUT: dict[str, Any] = {
-    "status_code": 201,
-    "response_model": Preset,
-    "responses": {
-        200: {"model": Preset, "description": "Equal to the newest version; nothing was stored"},
-        **problem_responses(400, 408, 409, 412, 415),
-    },
-    "openapi_extra": {
-        "requestBody": {
-            "required": True,
-            "content": {_JSON: {"schema": {"type": "object"}}},
+def _described_put(*codes: str) -> dict[str, Any]:
+    """Describe a route that stores a preset; `codes` are refusals of this route alone."""
+    return {
+        "status_code": 201,
+        "response_model": Preset,
+        "responses": {
+            200: {
+                "model": Preset,
+                "description": "Equal to the newest version; nothing was stored",
+                "headers": _STORED,
+            },
+            201: {"headers": _STORED},
+            **problem_responses(
+                "invalid_preset",
+                "unknown_preset",
+                "preset_built_in",
+                "preset_changed",
+                "presets_read_only",
+                "overloaded",
+                *codes,
+                *OF_BODIES,
+                *OF_CHANGES,
+            ),
         },
-        "parameters": [
-            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-            for name, text in (
-                ("If-Match", 'store the preset only if this version is the newest: `"3"`'),
-                ("If-None-Match", "`*`: store the preset only if it has no version yet"),
-            )
-        ],
-    },
-}
+        "openapi_extra": {
+            "requestBody": {
+                "required": True,
+                "content": {_JSON: {"schema": _body()}},
+            },
+            "parameters": [
+                {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+                for name, text in (
+                    ("If-Match", 'store the preset only if this version is the newest: `"3"`'),
+                    ("If-None-Match", "`*`: store the preset only if it has no version yet"),
+                )
+            ],
+        },
+    }
 
 
-@router.put("/v1/presets/{name}", summary="Store the next version of a preset", **_PUT)
+@router.put(
+    "/v1/presets/{name}",
+    summary="Store the next version of a preset",
+    **_described_put("preset_shared", "too_many_presets"),
+)
 async def put_preset(request: Request, principal: Editor, name: NewName) -> Response:
     """Store a preset of the key's tenant: JSON with `renditions`; other fields are optional.
 
@@ -130,7 +203,9 @@ async def put_preset(request: Request, principal: Editor, name: NewName) -> Resp
 
 
 @router.put(
-    "/v1/shared-presets/{name}", summary="Store the next version of a shared preset", **_PUT
+    "/v1/shared-presets/{name}",
+    summary="Store the next version of a shared preset",
+    **_described_put(),
 )
 async def put_shared_preset(request: Request, principal: Administrator, name: NewName) -> Response:
     """Store a preset that all tenants share, as `PUT /v1/presets/{name}` stores one of a tenant.

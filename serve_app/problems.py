@@ -37,21 +37,75 @@ INTERNAL = Fault("internal", "an unexpected exception, which the log has")
 # Longest text of a request that is repeated in an answer.
 _MAX_ECHO = 200
 _MAX_DETAIL = 500
-_RATE_HEADERS = {
-    name: {"description": text, "required": True, "schema": {"type": kind}}
-    for name, kind, text in (
-        ("Retry-After", "integer", "seconds until the next request"),
+_BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
+
+# Refusals of every route that asks for a key.
+_OF_KEYS = (
+    "unauthorized",
+    "forbidden",
+    "tenant_suspended",
+    "invalid_request",
+    "rate_limited",
+    "accounts_unavailable",
+)
+OF_BODIES = (
+    "client_disconnected",
+    "invalid_checksum",
+    "checksum_mismatch",
+    "body_timeout",
+    "unsupported_content_encoding",
+)
+"""Refusals of every route that reads a body."""
+OF_READS = ("overloaded", "store_unavailable", "store_denied")
+"""Refusals of every route that reads images or presets."""
+OF_CHANGES = (
+    "standby",
+    "unavailable",
+    "store_unavailable",
+    "store_denied",
+    "store_read_only",
+    "store_full",
+)
+"""Refusals of every route that changes images or presets."""
+
+# Headers of refusals by status: name, type, description.
+_RETRY = ("Retry-After", "integer", "seconds until the next request")
+_CHALLENGE = ("WWW-Authenticate", "string", "what is wrong with the key (RFC 6750)")
+_HEADERS: Mapping[int, Sequence[tuple[str, str, str]]] = {
+    401: (_CHALLENGE,),
+    416: (("Content-Range", "string", "the size of the image: `bytes */SIZE`"),),
+    429: (
+        _RETRY,
         ("RateLimit-Policy", "string", "limits of key and tenant: requests `q` in `w` seconds"),
         ("RateLimit", "string", "what is left of each limit: requests `r`, seconds `t`"),
-    )
+    ),
+    503: (_RETRY,),
+    507: (_RETRY,),
 }
-_BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
+# HAProxy does not know the limits of keys and tenants.
+_NOT_FROM_PROXY = frozenset({"RateLimit-Policy", "RateLimit"})
 
 
 class ProblemDetails(BaseModel):
     """Refusal of a request, as application/problem+json (RFC 9457)."""
 
-    model_config = ConfigDict(json_schema_extra={"title": "Problem"})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "title": "Problem",
+            "examples": [
+                {
+                    "type": "urn:pixlake:problem:too_many_pixels",
+                    "title": "The image has too many pixels",
+                    "status": 422,
+                    "detail": "the image has too many pixels",
+                    "code": "too_many_pixels",
+                    "limit": 100_000_000,
+                    "value": 400_000_000,
+                    "request_id": "5b1f0c2d7e8a49b3a6c4d5e6f7081920",
+                }
+            ],
+        }
+    )
 
     type: str = Field(description="urn:pixlake:problem:<code>")
     title: str
@@ -110,26 +164,38 @@ def request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Build the OpenAPI descriptions of problem answers with these statuses.
-
-    A route that asks for a key (401) also limits the rate of the key's requests (429).
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Describe in OpenAPI the refusals of a route that asks for a key: with `codes`, by status.
 
     FastAPI would add `application/json` to a response that has a model, so none has; `Api` of
-    `serve_app/upload/route.py` adds the schema.
+    `serve_app/upload/route.py` adds the schema of problems.
     """
-    schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
-    answers: dict[int | str, dict[str, Any]] = {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}}
-        for status in statuses
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys((*_OF_KEYS, *codes)):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    return {status: _described(status, found) for status, found in sorted(by_status.items())}
+
+
+def _described(status: int, codes: Sequence[str]) -> dict[str, Any]:
+    """Describe the answers with a status: their codes, and the headers of the status."""
+    by_proxy = [code for code, of_proxy in PROXY_CODES.items() if of_proxy == status]
+    titles = "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes)
+    only = {"properties": {"code": {"enum": sorted({*codes, *by_proxy})}}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/ProblemDetails"}, only]}
+    described: dict[str, Any] = {
+        "description": f"{HTTPStatus(status).phrase}. {titles}",
+        "content": {MEDIA_TYPE: {"schema": schema}},
     }
-    if HTTPStatus.UNAUTHORIZED in statuses:
-        answers[429] = {
-            "description": "More requests a second than a limit allows",
-            "content": {MEDIA_TYPE: schema},
-            "headers": _RATE_HEADERS,
+    if status in _HEADERS:
+        described["headers"] = {
+            name: {
+                "description": text,
+                "required": name not in _NOT_FROM_PROXY,
+                "schema": {"type": kind},
+            }
+            for name, kind, text in _HEADERS[status]
         }
-    return answers
+    return described
 
 
 def install(app: FastAPI) -> None:

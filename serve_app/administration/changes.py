@@ -11,6 +11,7 @@ from serve_app.accounts.calls import AccountsCalls
 from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
 from serve_app.errors import InvalidRequest
+from serve_app.problems import problem_responses
 from serve_app.upload.json_body import read_json_body
 
 Admin = Annotated[Principal, Depends(need(ADMIN))]
@@ -20,6 +21,12 @@ MAX_PAGE: Final = 200
 """Default and largest number of entries of a page."""
 MAX_BODY: Final = 16_384
 """Largest body of an administrative request, in bytes."""
+
+REFUSALS: Final = problem_responses("standby")
+"""OpenAPI description of the refusals of a route that reads accounts."""
+REFUSALS_OF_KEYS: Final = problem_responses("standby", "key_not_found")
+REFUSALS_OF_TENANTS: Final = problem_responses("standby", "tenant_not_found")
+"""The same for a route with the prefix of a key, or the name of a tenant, in its path."""
 
 M = TypeVar("M", bound=BaseModel)
 

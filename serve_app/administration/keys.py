@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from lake.layout import TENANT
 from serve_app.accounts import IMAGES, Accounts, IssuedKey, KeyInfo, actor_of
@@ -13,25 +13,47 @@ from serve_app.accounts.keys import Scope
 from serve_app.administration.changes import (
     DEFAULT_PAGE,
     MAX_PAGE,
+    REFUSALS,
+    REFUSALS_OF_KEYS,
     Admin,
     body_of,
     calls_of,
     json_body,
     whole,
 )
-from serve_app.problems import problem_responses
+from serve_app.openapi_examples import exampled
+from serve_app.problems import OF_BODIES, problem_responses
 
-router = APIRouter(tags=["keys"], responses=problem_responses(401, 403, 422, 503))
+router = APIRouter(tags=["keys"])
 
-Prefix = Annotated[str, Path(pattern="^[0-9a-f]{12}$", description="the part after `pxl_`")]
+Prefix = Annotated[
+    str,
+    Path(pattern="^[0-9a-f]{12}$", description="the part after `pxl_`", examples=["0f3a11c09b7e"]),
+]
 Tenant = Annotated[str, Field(pattern=TENANT.pattern, max_length=63)]
 _MAX_OVERLAP = int(timedelta(days=90).total_seconds())
+
+
+_EXAMPLE: dict[str, JsonValue] = {
+    "prefix": "0f3a11c09b7e",
+    "tenant": "cams",
+    "name": "camera 7",
+    "scopes": ["images:read", "images:write"],
+    "created_at": "2026-11-23T10:00:00Z",
+    "expires_at": None,
+    "revoked_at": None,
+    "last_used_at": None,
+}
 
 
 class NewKey(BaseModel):
     """Order of a new key."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra=exampled({"tenant": "cams", "name": "camera 7"}),
+    )
 
     tenant: Tenant = Field(description="a missing tenant is created")
     name: str = Field(min_length=1, max_length=MAX_NAME, description="label, printable characters")
@@ -46,7 +68,9 @@ class NewKey(BaseModel):
 class Rotation(BaseModel):
     """Order of a rotation."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra=exampled({"overlap_seconds": 3600})
+    )
 
     overlap_seconds: Annotated[int, BeforeValidator(whole)] = Field(
         default=86_400,
@@ -59,7 +83,10 @@ class Rotation(BaseModel):
 class KeyView(BaseModel):
     """API key without its secret."""
 
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra=exampled(_EXAMPLE),
+    )
 
     prefix: str = Field(description="names the key in lists and logs")
     tenant: str
@@ -90,17 +117,23 @@ class KeyView(BaseModel):
 class CreatedKey(KeyView):
     """New API key. Only this answer has its text; the service stores a hash."""
 
+    model_config = ConfigDict(
+        json_schema_extra=exampled({**_EXAMPLE, "key": f"pxl_0f3a11c09b7e_{'5c' * 32}"})
+    )
+
     key: str = Field(description="the secret: send it as `Authorization: Bearer <key>`")
 
 
 class KeyList(BaseModel):
     """Page of API keys, oldest first."""
 
+    model_config = ConfigDict(json_schema_extra=exampled({"keys": [_EXAMPLE], "next": None}))
+
     keys: list[KeyView]
     next: str | None = Field(description="the cursor of the next page; null on the last page")
 
 
-@router.get("/v1/keys", summary="List API keys, oldest first")
+@router.get("/v1/keys", summary="List API keys, oldest first", responses=REFUSALS)
 async def list_keys(
     request: Request,
     principal: Admin,
@@ -124,7 +157,7 @@ async def list_keys(
     "/v1/keys",
     summary="Create an API key",
     status_code=201,
-    responses=problem_responses(400, 408, 415),
+    responses=problem_responses("standby", "invalid_account", *OF_BODIES),
     openapi_extra=json_body(NewKey),
 )
 async def create_key(request: Request, response: Response, principal: Admin) -> CreatedKey:
@@ -142,7 +175,7 @@ async def create_key(request: Request, response: Response, principal: Admin) -> 
     return _created(response, issued)
 
 
-@router.get("/v1/keys/{prefix}", summary="Show an API key", responses=problem_responses(404))
+@router.get("/v1/keys/{prefix}", summary="Show an API key", responses=REFUSALS_OF_KEYS)
 async def show_key(request: Request, principal: Admin, prefix: Prefix) -> KeyView:
     """Return a key without its secret."""
     del principal
@@ -153,7 +186,7 @@ async def show_key(request: Request, principal: Admin, prefix: Prefix) -> KeyVie
     "/v1/keys/{prefix}/rotate",
     summary="Replace an API key",
     status_code=201,
-    responses=problem_responses(400, 404, 408, 415),
+    responses=problem_responses("standby", "key_not_found", "invalid_account", *OF_BODIES),
     openapi_extra=json_body(Rotation),
 )
 async def rotate_key(
@@ -171,9 +204,7 @@ async def rotate_key(
     return _created(response, issued)
 
 
-@router.post(
-    "/v1/keys/{prefix}/revoke", summary="Revoke an API key", responses=problem_responses(404)
-)
+@router.post("/v1/keys/{prefix}/revoke", summary="Revoke an API key", responses=REFUSALS_OF_KEYS)
 async def revoke_key(request: Request, principal: Admin, prefix: Prefix) -> KeyView:
     """Revoke a key for good; may be repeated. It stays listed.
 

@@ -1,9 +1,9 @@
 """Routes `/v1/tenants/{name}/limits` and `/v1/keys/{prefix}/limits`: show and set limits."""
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from serve_app.accounts import Limits, actor_of
 from serve_app.accounts.limits import (
@@ -12,22 +12,43 @@ from serve_app.accounts.limits import (
     MAX_BYTES_A_SECOND,
     MAX_IMAGES_A_DAY,
 )
-from serve_app.administration.changes import Admin, body_of, calls_of, json_body, whole
+from serve_app.administration.changes import (
+    REFUSALS_OF_KEYS,
+    REFUSALS_OF_TENANTS,
+    Admin,
+    body_of,
+    calls_of,
+    json_body,
+    whole,
+)
 from serve_app.administration.keys import Prefix
 from serve_app.administration.tenants import Name
-from serve_app.problems import problem_responses
+from serve_app.openapi_examples import exampled
+from serve_app.problems import OF_BODIES, problem_responses
 
-router = APIRouter(responses=problem_responses(401, 403, 404, 422, 503))
-_CHANGE = problem_responses(400, 408, 415)
+router = APIRouter()
 
 _Whole = Annotated[int | None, BeforeValidator(whole)]
+
+
+EXAMPLE: Final[dict[str, JsonValue]] = {
+    "requests_per_second": 50,
+    "images_per_second": None,
+    "bytes_per_second": None,
+    "images_per_day": 100_000,
+    "bytes_per_day": None,
+}
+"""Example of limits in the OpenAPI description."""
 
 
 class LimitsBody(BaseModel):
     """Limits of a tenant or key; a limit that is null or left out is none."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_serialization_defaults_required=True
+        extra="forbid",
+        strict=True,
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra=exampled(EXAMPLE),
     )
 
     requests_per_second: _Whole = Field(
@@ -59,7 +80,12 @@ class LimitsBody(BaseModel):
         return Limits(**self.model_dump())
 
 
-@router.get("/v1/tenants/{name}/limits", tags=["tenants"], summary="Show the limits of a tenant")
+@router.get(
+    "/v1/tenants/{name}/limits",
+    tags=["tenants"],
+    summary="Show the limits of a tenant",
+    responses=REFUSALS_OF_TENANTS,
+)
 async def show_tenant_limits(request: Request, principal: Admin, name: Name) -> LimitsBody:
     """Return the limits that were set for the tenant."""
     del principal  # only the scope of the key is needed
@@ -71,7 +97,7 @@ async def show_tenant_limits(request: Request, principal: Admin, name: Name) -> 
     "/v1/tenants/{name}/limits",
     tags=["tenants"],
     summary="Set the limits of a tenant",
-    responses=_CHANGE,
+    responses=problem_responses("standby", "tenant_not_found", *OF_BODIES),
     openapi_extra=json_body(LimitsBody),
 )
 async def set_tenant_limits(request: Request, principal: Admin, name: Name) -> LimitsBody:
@@ -87,7 +113,12 @@ async def set_tenant_limits(request: Request, principal: Admin, name: Name) -> L
     return LimitsBody.of(kept)
 
 
-@router.get("/v1/keys/{prefix}/limits", tags=["keys"], summary="Show the limits of an API key")
+@router.get(
+    "/v1/keys/{prefix}/limits",
+    tags=["keys"],
+    summary="Show the limits of an API key",
+    responses=REFUSALS_OF_KEYS,
+)
 async def show_key_limits(request: Request, principal: Admin, prefix: Prefix) -> LimitsBody:
     """Return the limits that were set for the key."""
     del principal
@@ -99,7 +130,7 @@ async def show_key_limits(request: Request, principal: Admin, prefix: Prefix) ->
     "/v1/keys/{prefix}/limits",
     tags=["keys"],
     summary="Set the limits of an API key",
-    responses=_CHANGE,
+    responses=problem_responses("standby", "key_not_found", *OF_BODIES),
     openapi_extra=json_body(LimitsBody),
 )
 async def set_key_limits(request: Request, principal: Admin, prefix: Prefix) -> LimitsBody:

@@ -4,29 +4,45 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lake.layout import TENANT
 from serve_app.accounts import TenantInfo, actor_of
 from serve_app.administration.changes import (
     DEFAULT_PAGE,
     MAX_PAGE,
+    REFUSALS,
+    REFUSALS_OF_TENANTS,
     Admin,
     body_of,
     calls_of,
     json_body,
 )
-from serve_app.problems import problem_responses
+from serve_app.openapi_examples import exampled
+from serve_app.problems import OF_BODIES, problem_responses
 
-router = APIRouter(tags=["tenants"], responses=problem_responses(401, 403, 422, 503))
+router = APIRouter(tags=["tenants"])
 
-Name = Annotated[str, Path(pattern=TENANT.pattern, max_length=63)]
+Name = Annotated[
+    str,
+    Path(pattern=TENANT.pattern, max_length=63, description="name of a tenant", examples=["cams"]),
+]
+
+
+_EXAMPLE: dict[str, JsonValue] = {
+    "name": "cams",
+    "created_at": "2026-11-23T10:00:00Z",
+    "suspended_at": None,
+    "active_keys": 2,
+}
 
 
 class TenantState(BaseModel):
     """State of a tenant that a request sets."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra=exampled({"suspended": False})
+    )
 
     suspended: bool = Field(
         default=False, description="true: every key of the tenant is refused; its images stay"
@@ -36,7 +52,10 @@ class TenantState(BaseModel):
 class TenantView(BaseModel):
     """Tenant, with its state."""
 
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+    model_config = ConfigDict(
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra=exampled(_EXAMPLE),
+    )
 
     name: str
     created_at: datetime
@@ -57,11 +76,13 @@ class TenantView(BaseModel):
 class TenantList(BaseModel):
     """Page of tenants, by name."""
 
+    model_config = ConfigDict(json_schema_extra=exampled({"tenants": [_EXAMPLE], "next": None}))
+
     tenants: list[TenantView]
     next: str | None = Field(description="the cursor of the next page; null on the last page")
 
 
-@router.get("/v1/tenants", summary="List tenants")
+@router.get("/v1/tenants", summary="List tenants", responses=REFUSALS)
 async def list_tenants(
     request: Request,
     principal: Admin,
@@ -80,7 +101,7 @@ async def list_tenants(
     )
 
 
-@router.get("/v1/tenants/{name}", summary="Show a tenant", responses=problem_responses(404))
+@router.get("/v1/tenants/{name}", summary="Show a tenant", responses=REFUSALS_OF_TENANTS)
 async def show_tenant(request: Request, principal: Admin, name: Name) -> TenantView:
     """Return a tenant."""
     del principal
@@ -93,7 +114,7 @@ async def show_tenant(request: Request, principal: Admin, name: Name) -> TenantV
     status_code=201,
     responses={
         200: {"model": TenantView, "description": "The tenant existed; it has the state now"},
-        **problem_responses(400, 408, 415),
+        **problem_responses("standby", "invalid_account", *OF_BODIES),
     },
     openapi_extra=json_body(TenantState),
 )

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve_app.accounts import READ, Principal
 from serve_app.accounts.usage import KEEP_DAYS, DayUsage
-from serve_app.administration.changes import Admin, calls_of
+from serve_app.administration.changes import REFUSALS_OF_TENANTS, Admin, calls_of
 from serve_app.administration.tenants import Name
 from serve_app.auth import need
 from serve_app.errors import InvalidRequest
+from serve_app.openapi_examples import exampled
 from serve_app.problems import problem_responses
 
-router = APIRouter(responses=problem_responses(401, 403, 422, 503))
+router = APIRouter()
 
 MAX_DAYS = 92
 """Largest number of days of one answer."""
@@ -28,7 +29,12 @@ First = Annotated[
 ]
 Last = Annotated[dt.date | None, Query(alias="to", description="last day (UTC); default: today")]
 Key = Annotated[
-    str | None, Query(pattern="^[0-9a-f]{12}$", description="prefix of a key; default: all keys")
+    str | None,
+    Query(
+        pattern="^[0-9a-f]{12}$",
+        description="prefix of a key; default: all keys",
+        examples=["0f3a11c09b7e"],
+    ),
 ]
 
 
@@ -58,12 +64,32 @@ class DayUsageView(BaseModel):
 class UsageView(BaseModel):
     """Usage of a tenant or of one of its keys, oldest day first."""
 
+    model_config = ConfigDict(
+        json_schema_extra=exampled(
+            {
+                "tenant": "cams",
+                "key": None,
+                "days": [
+                    {
+                        "day": "2026-12-03",
+                        "images": 3,
+                        "bytes_in": 81_344,
+                        "bytes_out": 9_411,
+                        "refusals": {"not_an_image": 1},
+                    }
+                ],
+            }
+        )
+    )
+
     tenant: str
     key: str | None = Field(description="prefix of the key; null: all keys of the tenant")
     days: list[DayUsageView]
 
 
-@router.get("/v1/usage", tags=["usage"], summary="Usage of the own tenant")
+@router.get(
+    "/v1/usage", tags=["usage"], summary="Usage of the own tenant", responses=problem_responses()
+)
 async def show_usage(
     request: Request, principal: Reader, first: First = None, last: Last = None, key: Key = None
 ) -> UsageView:
@@ -75,7 +101,7 @@ async def show_usage(
     "/v1/tenants/{name}/usage",
     tags=["tenants"],
     summary="Usage of a tenant",
-    responses=problem_responses(404),
+    responses=REFUSALS_OF_TENANTS,
 )
 async def show_tenant_usage(
     request: Request,

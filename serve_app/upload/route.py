@@ -14,11 +14,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from serve_app.accounts import WRITE
+from processors.errors import refusal_codes
 from serve_app.app_context import AppContext
-from serve_app.problems import ProblemDetails, problem_responses, refusal
+from serve_app.openapi_examples import show_examples
+from serve_app.problems import (
+    OF_BODIES,
+    OF_CHANGES,
+    ProblemDetails,
+    problem_responses,
+    refusal,
+)
 from serve_app.upload.upload_request import MULTIPART
-from serve_app.upload.uploads import store
+from serve_app.upload.uploads import SCOPE, store
 
 PATH = "/v1/images"
 
@@ -48,17 +55,49 @@ _HEADERS = {
 _BY_ID = {"image_id": "$response.body#/image_id"}
 _LINKS = {
     "links": {
-        "record": {"operationId": "show_v1_images__image_id__get", "parameters": _BY_ID},
+        "record": {"operationId": "show_image", "parameters": _BY_ID},
         "original": {
-            "operationId": "content_v1_images__image_id___rendition__get",
+            "operationId": "download_image",
             "parameters": {**_BY_ID, "rendition": "original"},
         },
-        "erasure": {"operationId": "erase_v1_images__image_id__delete", "parameters": _BY_ID},
+        "erasure": {"operationId": "erase_image", "parameters": _BY_ID},
     }
 }
 _IMAGE = {"schema": {"$ref": "#/components/schemas/ImageView"}}
 _JSON = "application/json"
-_REFUSALS = (400, 401, 403, 408, 409, 410, 413, 415, 422, 503, 507)
+_LOCATION = {
+    "Location": {
+        "description": "path of the record",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
+_REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "the image was stored by an earlier request",
+        "required": True,
+        "schema": {"const": "true"},
+    }
+}
+_REFUSALS = (
+    "missing_body",
+    "malformed_multipart",
+    "unsupported_media_type",
+    "invalid_metadata",
+    "invalid_idempotency_key",
+    "quota_exceeded",
+    "idempotency_conflict",
+    "image_erased",
+    "unstorable_row",
+    *sorted(refusal_codes()),
+    "overloaded",
+    "answer_timeout",
+    "attempt_too_old",
+    "image_expiring",
+    "record_damaged",
+    *OF_BODIES,
+    *OF_CHANGES,
+)
 
 OPERATION: Final[dict[str, Any]] = {
     "tags": ["images"],
@@ -70,17 +109,18 @@ an image that was stored before. A client may repeat an upload any number of tim
 
 Metadata: one header `X-Pixlake-Meta-<name>` for each entry, UTF-8, percent-encoded, or the part
 `metadata` of a form; at most 32 entries, each of at most 1024 bytes.""",
-    "operationId": "upload_v1_images_post",
-    "security": [{"HTTPBearer": [WRITE]}],
+    "operationId": "upload_image",
+    "security": [{"HTTPBearer": [SCOPE]}],
     "parameters": [
         {
             "name": "preset",
             "in": "query",
             "required": False,
             "schema": {
-                "anyOf": [_TEXT, {"type": "null"}],
+                **_TEXT,
                 "description": _PRESET,
                 "title": "Preset",
+                "examples": ["web"],
             },
             "description": _PRESET,
         },
@@ -90,10 +130,16 @@ Metadata: one header `X-Pixlake-Meta-<name>` for each entry, UTF-8, percent-enco
         ),
     ],
     "responses": {
-        "201": {"description": "Successful Response", "content": {_JSON: _IMAGE}, **_LINKS},
+        "201": {
+            "description": "The image is stored",
+            "content": {_JSON: _IMAGE},
+            "headers": _LOCATION,
+            **_LINKS,
+        },
         "200": {
             "description": "A replay: the image was stored before",
             "content": {_JSON: _IMAGE},
+            "headers": {**_LOCATION, **_REPLAYED},
             **_LINKS,
         },
         **{str(status): about for status, about in problem_responses(*_REFUSALS).items()},
@@ -119,6 +165,7 @@ class Api(FastAPI):
         others = described["paths"][PATH]
         described["paths"][PATH] = {"post": OPERATION, **others}
         described["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+        show_examples(described)
         return described
 
 

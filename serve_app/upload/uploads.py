@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -28,6 +29,9 @@ from serve_app.upload.filenames import decoded
 from serve_app.upload.upload_request import UploadRequest
 from serve_app.usage_counts import note_sender
 
+SCOPE: Final = WRITE
+"""Scope of a key that uploads."""
+
 
 async def store(
     context: AppContext, scope: Scope, preset: str | None, receive: Receive
@@ -38,7 +42,7 @@ async def store(
     no look-up, and a look-up ends within a second.
     """
     headers = Headers(scope=scope)
-    principal = await context.keys.holder(bearer(headers), WRITE)
+    principal = await context.keys.holder(bearer(headers), SCOPE)
     note_sender(scope, principal)
     await context.rates.count_request(principal, scope)
     lease = context.admission.enter(principal.tenant, principal.prefix)

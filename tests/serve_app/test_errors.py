@@ -1,4 +1,5 @@
 import pickle
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -14,7 +15,7 @@ from lake.errors import (
 from pixlake_server.embedded.haproxy_answers import ANSWERS
 from processors.errors import Overloaded, ProcessorError
 from serve_app.accounts.errors import AccountsError
-from serve_app.errors import PROBLEMS, ApiError, Forbidden, HeadersTooLarge
+from serve_app.errors import PROBLEMS, PROXY_CODES, ApiError, Forbidden, HeadersTooLarge
 from serve_app.problems import MEDIA_TYPE
 from tests.serve_app.site import Site
 
@@ -37,6 +38,29 @@ KINDS = [
 async def test_the_document_names_every_code(site: Site) -> None:
     code = site.app.openapi()["components"]["schemas"]["ProblemDetails"]["properties"]["code"]
     assert code["enum"] == sorted({*PROBLEMS, *ANSWERS})
+
+
+async def test_the_codes_of_the_proxy_have_the_statuses_of_its_answers() -> None:
+    answers = {code: answer.status for code, answer in ANSWERS.items() if code not in PROBLEMS}
+    assert answers == PROXY_CODES
+
+
+async def test_every_code_is_described_for_a_route(site: Site) -> None:
+    described: set[str] = set()
+    for operations in site.app.openapi()["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                described |= set(re.findall(r"`(\w+)`: ", answer["description"]))
+    # Of the framework, of middleware, of commands, of Kafka, and of the sealer.
+    elsewhere = {
+        *("not_found", "method_not_allowed", "headers_too_large"),
+        *("query_failed", "no_lifecycle", "no_new_lake", "store_change_refused"),
+        *("refused_before", "message_expired", "rejections_denied"),
+        *("time_jumped", "lake_held", "claim_kept"),
+    }
+    faults = {code for code, known in PROBLEMS.items() if known.status == 500}
+    assert described | elsewhere | faults == set(PROBLEMS)
+    assert not described & (elsewhere | faults)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
