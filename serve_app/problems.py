@@ -26,12 +26,15 @@ from serve_app.errors import (
     RangeNotSatisfiable,
     Unauthorized,
     UnsupportedContentEncoding,
+    UnsupportedMediaType,
 )
 from serve_app.metrics import refusals_by_code
 from serve_app.usage_counts import note_refusal
 
 log = logger(__name__)
 MEDIA_TYPE = "application/problem+json"
+ACCEPTED = "image/*, application/octet-stream, multipart/form-data"
+"""Media types of uploads."""
 INTERNAL = Fault("internal", "an unexpected exception, which the log has")
 
 # Longest text of a request that is repeated in an answer.
@@ -242,6 +245,8 @@ def _headers(error: CodedError) -> dict[str, str]:
         return {"Content-Range": f"bytes */{error.limit}"}
     if isinstance(error, UnsupportedContentEncoding):
         return {"Accept-Encoding": "identity"}
+    if isinstance(error, UnsupportedMediaType):
+        return {"Accept": ACCEPTED}
     if PROBLEMS[error.code].status == HTTPStatus.UNAUTHORIZED or isinstance(error, Forbidden):
         return _challenge(error)
     return {}

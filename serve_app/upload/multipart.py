@@ -24,10 +24,11 @@ _CODINGS = {
 }
 
 _MAX_PART_HEADERS = 8
-_MAX_FIELD_BYTES = 16 * 1024
+# The largest metadata as JSON, in which an escape such as `\u0041` has six bytes for one.
+_MAX_FIELD_BYTES = 64 * 1024
 # Text before the first part is ignored (RFC 2046, 5.1.1); some mail programs write a line of text.
 _MAX_PREAMBLE = 4 * 1024
-OVERHEAD_BYTES = 64 * 1024
+OVERHEAD_BYTES = 128 * 1024
 """Largest size of a form without its image, in bytes."""
 
 

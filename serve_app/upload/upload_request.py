@@ -20,6 +20,7 @@ from serve_app.errors import (
     UnsupportedContentEncoding,
     UnsupportedMediaType,
 )
+from serve_app.problems import ACCEPTED
 from serve_app.upload import filenames, metadata
 from serve_app.upload.checksums import Checksums
 from serve_app.upload.multipart import OVERHEAD_BYTES
@@ -144,7 +145,7 @@ def _boundary(headers: Headers) -> bytes | None:
         return None
     if media_type in {_OCTETS, _S3_OCTETS} or media_type.startswith("image/"):
         return None
-    raise UnsupportedMediaType(f"send image/*, {_OCTETS} or {MULTIPART}", value=sent)
+    raise UnsupportedMediaType(f"send {ACCEPTED}", value=sent)
 
 
 def _idempotency_key(headers: Headers) -> str | None:
