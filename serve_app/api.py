@@ -20,12 +20,15 @@ from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
 from serve_app.app_context import AppContext
 from serve_app.asgi.compression import Compression
+from serve_app.asgi.cors import CorsHeaders, Preflights
+from serve_app.asgi.deprecations import Deprecations
 from serve_app.asgi.drain_body import DrainBody
 from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
 from serve_app.cdn import Invalidations
 from serve_app.day_limits import DayLimits
+from serve_app.deprecation import deprecation_of
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.rates import Rates
@@ -93,9 +96,14 @@ def make_app(
     )
     app.state.context = context
     # The last middleware is the outermost.
+    app.add_middleware(Deprecations)
     app.add_middleware(Compression)
     app.add_middleware(KnownParameters, api=app)
+    if settings.allowed_origins:
+        app.add_middleware(Preflights, origins=settings.allowed_origins)
     app.add_middleware(RequestContext)
+    if settings.allowed_origins:
+        app.add_middleware(CorsHeaders, origins=settings.allowed_origins)
     app.add_middleware(DrainBody)
     problems.install(app)
     console.install(app)
@@ -110,6 +118,9 @@ def make_app(
         usage_api.router,
         health.router(readiness),
     ):
+        for route in router.routes:
+            if isinstance(route, APIRoute) and deprecation_of(route.endpoint):
+                route.deprecated = True
         app.include_router(router)
         _answer_head(app, router.routes)
     upload_route.install(app, context)

@@ -11,6 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from processors.settings import DEFAULT_MAX_BYTES
 
+# Browsers send an origin without user, path and final slash, and without the usual port.
+_ORIGIN = re.compile(
+    r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?", re.ASCII
+)
+
 
 class ServeSettings(BaseSettings):
     """Settings from environment variables `PIXLAKE_…`, read once at the start of a process."""
@@ -94,6 +99,12 @@ class ServeSettings(BaseSettings):
         description="largest number of requests a second of all keys of one tenant, counted as for "
         "one key; more get 429; default: no limit",
     )
+    cors_origins: str = Field(
+        default="",
+        max_length=10_000,
+        description="origins whose pages may use the API from a browser (CORS): addresses such as "
+        "`https://app.example.com`, separated by commas; default: none",
+    )
     address_connections: int = Field(
         default=500,
         ge=0,
@@ -141,6 +152,17 @@ class ServeSettings(BaseSettings):
             )
         return url
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        for origin in _listed(text):
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"{origin!r} is no origin; an origin is a scheme, a name in lower case and a "
+                    "port if it is not the usual one, such as https://app.example.com"
+                )
+        return text
+
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Self:
         if self.max_upload_bytes < self.max_bytes:
@@ -149,6 +171,11 @@ class ServeSettings(BaseSettings):
                 f"({self.max_bytes})"
             )
         return self
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Origins of `cors_origins`."""
+        return tuple(_listed(self.cors_origins))
 
     @property
     def key_file(self) -> Path:
@@ -166,6 +193,10 @@ class ServeSettings(BaseSettings):
 # The number of a database, and parameters of redis-py without the characters of a password's end.
 _CACHE_PATH = re.compile(r"/?|/\d{1,5}", re.ASCII)
 _CACHE_OPTION = re.compile(r"[a-z][a-z_]*=[^@]+", re.ASCII)
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _is_cache(url: str) -> bool:
