@@ -78,7 +78,7 @@ class Lake:
         def table_maintenance(table: Table) -> TableMaintenance:
             compactor = Compactor(store, clock, grace=grace, table=table, sizes=sizes)
             sealer = Sealer(store, clock, eraser, compactor, grace=grace, table=table, sizes=sizes)
-            return TableMaintenance(sealer, compactor)
+            return TableMaintenance(table, sealer, compactor)
 
         images = table_maintenance(IMAGE_TABLE)
         return cls(

@@ -15,7 +15,7 @@ from lake.audit.row_hash import HASH, RowBuffer, RowFile, hashed
 from lake.audit.scope import Scope
 from lake.audit.snapshot import Finding
 from lake.errors import KeyMissing, Mismatch, StoreUnavailable, UnreadableObject
-from lake.retention.sweeper import end_of_file
+from lake.retention.file_ends import end_of_file
 from lake.seal.compacted import Footer, list_hour, read_footer, sources_of
 from lake.seal.hours import hours_with_files
 from lake.seal.watermark import Watermark, parse_watermark
@@ -70,8 +70,10 @@ class CopyScan:
                 key = layout.watermark_key(self._table.folders)
                 yield Finding("future", key, f"{name} is {moment:%F %T}")
         end = min(watermark.complete_before, self._scope.end - layout.HOUR + timedelta.resolution)
-        hours = await hours_with_files(self._store, self._table)
-        due = [hour for hour in hours if self._scope.row_floor <= hour < end]
+        listed = await hours_with_files(self._store, self._table)
+        if listed.errors:
+            raise listed.errors[0]
+        due = [hour for hour in sorted(listed.hours) if self._scope.row_floor <= hour < end]
         random.shuffle(due)  # the sample is of other hours each time
         for hour in due:
             for fault in await self._hour(hour):

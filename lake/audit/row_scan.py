@@ -17,7 +17,7 @@ from lake.audit.snapshot import SnapshotWriter
 from lake.commit.journal_objects import Decoded, JournalRows
 from lake.commit.journal_reading import read_wave, waves
 from lake.errors import KeyMissing, StoreUnavailable, UnreadableObject
-from lake.retention.sweeper import end_of_file
+from lake.retention.file_ends import end_of_file
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.columns import MS

@@ -20,7 +20,6 @@ lake/store/accepted_time.py.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,6 +36,7 @@ from lake.errors import (
     UnreadableObject,
 )
 from lake.logs import logger
+from lake.retention.file_ends import end_of_file
 from lake.retention.staging_files import unlink_staging
 from lake.retention.sweep_report import SweepReport
 from lake.store.accepted_time import accept_time
@@ -51,7 +51,6 @@ from lake.tables.tables import Rejected
 log = logger(__name__)
 
 _DELETERS = 16
-_HOUR = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
 
 class Sweeper:
@@ -209,12 +208,21 @@ class Sweeper:
                 continue
             await self._clock.fresh()
             if self._is_due(window_start):
-                objects = await self._store.objects(layout.journal_prefix(window_start, of))
-                deleted = await self._delete([stored.key for stored in objects], report)
+                deleted = await self._sweep_window(layout.journal_prefix(window_start, of), report)
                 if of is layout.IMAGE_ROWS:
                     report.journal += deleted
                 else:
                     report.rejections += deleted
+
+    async def _sweep_window(self, folder: str, report: SweepReport) -> int:
+        """Delete the objects of one window of a journal, which keeps no other if it can't."""
+        try:
+            objects = await self._store.objects(folder)
+        except Unavailable as error:
+            report.failed += 1
+            log.warning("window not swept", folder=folder, error=error)
+            return 0
+        return await self._delete([stored.key for stored in objects], report)
 
     async def _sweep_rejections(self, report: SweepReport) -> None:
         # A record is written once, or again after it expired, so it is as old as its window.
@@ -326,18 +334,3 @@ def _rejected(key: str, data: bytes) -> Rejected | None:
         return parse_rejected(key, data)
     except UnreadableObject:
         return None
-
-
-def end_of_file(key: str) -> datetime | None:
-    """Window of a lake file, or the end of its hour; None for other keys."""
-    parsed = layout.parse_chain_key(key)
-    if parsed:
-        return parsed[0]
-    hour = _HOUR.search(key)
-    if not hour:
-        return None
-    try:
-        start = datetime.strptime(f"{hour[1]}T{hour[2]}", "%Y-%m-%dT%H").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return start + timedelta(hours=1)

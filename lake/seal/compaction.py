@@ -122,10 +122,10 @@ class Compactor:
 
         Does nothing if no hour was closed since the last complete pass. A failed hour is logged,
         and the watermark stays before it, unless it is behind the watermark already. The same
-        applies to an hour with an unsealed window, unless `may_seal` says that its rows can't be
-        sealed soon: their sealer updates the copy later. A pass starts no further hour after a
-        minute, so that fresh rows are sealed in between; the next call continues. Raises
-        StoreUnavailable if the store can't be listed.
+        applies to an hour that can't be listed, and to one with an unsealed window, unless
+        `may_seal` says that its rows can't be sealed soon: their sealer updates the copy later. A
+        pass starts no further hour after a minute, so that fresh rows are sealed in between; the
+        next call continues. Raises StoreUnavailable if no day can be listed.
         """
         await self._clock.fresh()
         end = self.closed()
@@ -133,18 +133,19 @@ class Compactor:
         if self._passed == end and self._clock.now() < self._again_at:
             return report
         claim = await self.watermark_advance.begin()
-        hours = [hour for hour in await hours_with_files(self._store, self._table) if hour < end]
-        waiting = await self._waiting(end, may_seal, report)
-        failed = list(waiting)
+        listed = await hours_with_files(self._store, self._table)
+        # Hours of a day that can't be listed are tried, too: each fails, or has expired.
+        hours = sorted(hour for hour in listed.hours | listed.unlisted if hour < end)
+        failed = await self._waiting(end, may_seal, report)
         deadline = asyncio.get_running_loop().time() + self._times.compaction_pass.total_seconds()
         for hour in hours:
             report.left = asyncio.get_running_loop().time() > deadline
             if report.left:
-                failed.append(hour)
+                failed.add(hour)
                 break
             # The rows of a waiting hour arrive together later, so compact it then.
-            if hour not in waiting and not await self._try(hour, report):
-                failed.append(hour)
+            if hour not in failed and not await self._try(hour, report):
+                failed.add(hour)
         wait = self._times.compaction_retry if failed else self._times.compaction_round
         holding = failed if report.left else _unread(failed, claim)
         if (
@@ -176,9 +177,15 @@ class Compactor:
     async def _waiting(
         self, end: datetime, may_seal: Callable[[datetime], bool], report: CompactionReport
     ) -> set[datetime]:
-        """List the closed hours with windows that may be sealed soon; names other windows."""
-        waiting = set()
-        for hour, windows in (await unsealed_windows(self._store, self._table)).items():
+        """List the closed hours with windows that may be sealed soon; names other windows.
+
+        Includes hours with windows that can't be listed, which have failed.
+        """
+        unsealed = await unsealed_windows(self._store, self._table)
+        waiting = {hour for hour in unsealed.unlisted if hour < end}
+        for hour in sorted(waiting):
+            self._failed(hour, report)
+        for hour, windows in unsealed.windows.items():
             if hour >= end:
                 continue
             if any(may_seal(window_start) for window_start in windows):
@@ -202,10 +209,13 @@ class Compactor:
         except Exception as error:  # one failed hour must not stop the others
             code = getattr(error, "code", type(error).__name__)
             log.exception("hour not compacted", hour=start, table=self._table.name, code=code)
-            report.failed += 1
-            report.failed_hours += (f"{self._table.name} {layout.window_name(start)}",)
+            self._failed(start, report)
             return False
         return True
+
+    def _failed(self, hour: datetime, report: CompactionReport) -> None:
+        report.failed += 1
+        report.failed_hours += (f"{self._table.name} {layout.window_name(hour)}",)
 
     async def _bring(
         self,
@@ -327,9 +337,9 @@ class Compactor:
         return self._footers[version]
 
 
-def _unread(failed: list[datetime], claim: Claim) -> list[datetime]:
+def _unread(failed: set[datetime], claim: Claim) -> set[datetime]:
     """Failed hours whose copies are not read yet; hours behind the watermark hold nothing back."""
-    return [hour for hour in failed if hour >= claim.watermark.complete_before]
+    return {hour for hour in failed if hour >= claim.watermark.complete_before}
 
 
 def _check_read(hour: Hour, followed: datetime | None) -> None:

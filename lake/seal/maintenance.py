@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from lake.errors import LakeError
+from lake.logs import logger
 from lake.seal.compaction import CompactionReport, Compactor
 from lake.seal.pass_report import PassReport
 from lake.seal.sealer import Sealer
 from lake.tables.tables import IMAGE_TABLE, Table
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,23 @@ class MaintenanceReport:
 class TableMaintenance:
     """The sealer and the compactor of one table."""
 
+    table: Table
     sealer: Sealer
     compactor: Compactor
 
     async def run_pass(self, *, now: bool) -> tuple[PassReport, CompactionReport]:
-        """Seal closed windows, then compact closed hours."""
+        """Seal closed windows, then compact closed hours.
+
+        Compaction that can't begin is logged and counts as failed. Raises StoreUnavailable if the
+        journal can't be listed.
+        """
         sealed = await self.sealer.run_pass(now=now)
-        return sealed, await self.compactor.run_pass(self.sealer.tries.may_seal)
+        try:
+            return sealed, await self.compactor.run_pass(self.sealer.tries.may_seal)
+        except LakeError:
+            log.exception("compaction failed", table=self.table.name)
+            failed_hours = (f"{self.table.name} of any time",)
+            return sealed, CompactionReport(failed=1, failed_hours=failed_hours)
 
 
 class Maintenance:
@@ -69,7 +83,7 @@ class Maintenance:
     async def run_pass(self, *, now: bool = False) -> MaintenanceReport:
         """Seal closed windows (`now`: also open windows), then compact closed hours.
 
-        Raises StoreUnavailable if the store can't be listed.
+        Raises StoreUnavailable if a journal can't be listed.
         """
         try:
             images, copied = await self._images.run_pass(now=now)

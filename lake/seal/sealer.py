@@ -15,9 +15,8 @@ A sealer that dies delays rows, and none is lost or duplicated. So a pass may ab
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import aclosing, nullcontext
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -26,14 +25,16 @@ from numpy.typing import NDArray
 
 from lake import layout
 from lake.commit.erasure import Eraser
-from lake.errors import LakeError, LakeHeld, StoreUnavailable, UnreadableObject
+from lake.errors import LakeError, LakeHeld, StoreUnavailable
 from lake.logs import logger
 from lake.seal.compaction import Compactor
+from lake.seal.hours import begun, segments_of
 from lake.seal.journal_batches import Batch, JournalBatches
-from lake.seal.pass_report import PassReport, Sealed, once
-from lake.seal.segments import Chain, Chains, Known, chain_of
+from lake.seal.pass_report import PassReport, Sealed
+from lake.seal.segments import Chain, Chains, Known
 from lake.seal.shadow_rows import ShadowRows
 from lake.seal.sizes import SIZES, SealerSizes
+from lake.seal.todo import Todo
 from lake.seal.window_tries import WindowTries
 from lake.store.accepted_time import check_time
 from lake.store.clock import StoreClock
@@ -51,15 +52,6 @@ log = logger(__name__)
 _OTHERS = 64
 # Windows that are sealed at once; a small window mostly waits for the store.
 _WINDOWS = 4
-
-
-@dataclass(slots=True)
-class _Todo:
-    """Windows of a pass, and the listed files of their hours."""
-
-    windows: Iterator[datetime]
-    files: Mapping[str, Sequence[Stored]]
-    sealed: list[Sealed] = field(default_factory=list)
 
 
 class Sealer:
@@ -94,58 +86,25 @@ class Sealer:
     async def run_pass(self, *, now: bool = False) -> PassReport:
         """Seal the closed windows of the journal; `now`: also the windows that are still open.
 
-        A failed window is logged and left to the next pass; raises only if the store can't be
-        listed. Without `now`, a pass starts no further window after a minute. Windows that closed
-        in the meantime come first in the next pass.
+        A failed window, or an hour that can't be listed, is logged and left to the next pass;
+        raises StoreUnavailable if the journal can't be listed. Without `now`, a pass starts no
+        further window after a minute. Windows that closed in the meantime come first in the next
+        pass.
         """
         await self._clock.fresh()
         sealed_before = self._clock.now() - self._delay(now=now)
-        windows, files = await self._todo(now=now)
+        todo = await self._todo(now=now)
         longest = self._clock.times.seal_pass.total_seconds()
         deadline = None if now else asyncio.get_running_loop().time() + longest
-        todo = _Todo(iter(windows), files)
-        await asyncio.gather(*(self._work(todo, deadline) for _ in range(_WINDOWS)))
+        remaining = iter(todo.windows)
+        await asyncio.gather(*(self._work(remaining, todo, deadline) for _ in range(_WINDOWS)))
         # Arrow keeps freed memory, but a sealer needs it only for a moment each minute.
         pa.default_memory_pool().release_unused()
-        done = todo.sealed
-        self.sealed_before = min([sealed_before, *self._unsealed(windows, todo)])
-        return PassReport(
-            windows=len(done),
-            rows=sum(sealed.rows for sealed in done),
-            files=sum(sealed.files for sealed in done),
-            failed=sum(sealed.failed for sealed in done),
-            left=len(windows) - len(done),
-            unreadable=sum(sealed.unreadable for sealed in done),
-            bytes=sum(sealed.bytes for sealed in done),
-            failed_windows=_names(windows, (sealed.failed for sealed in done)),
-            unfinished=sum(len(sealed.unfinished) for sealed in done),
-            undeleted=sum(sealed.undeleted for sealed in done),
-            undeleted_windows=_names(windows, (sealed.undeleted > 0 for sealed in done)),
-            unfinished_images=once(*(sealed.unfinished for sealed in done)),
-        )
+        self.sealed_before = min([sealed_before, *todo.unsealed()])
+        return todo.report()
 
     def _delay(self, *, now: bool) -> timedelta:
         return timedelta(0) if now else self._clock.settings.window + self._grace
-
-    def _unsealed(self, windows: Sequence[datetime], todo: _Todo) -> Iterator[datetime]:
-        """Yield the windows that failed, and those without a file for which no time was left.
-
-        A window with a file is left out: its journal may hold only tombstones, which stay for an
-        hour.
-        """
-        for number, window_start in enumerate(windows):
-            if number < len(todo.sealed):
-                if todo.sealed[number].failed:
-                    yield window_start
-            elif (chain := self._listed_chain(window_start, todo)) and not chain.files:
-                yield window_start
-
-    def _listed_chain(self, window_start: datetime, todo: _Todo) -> Chain | None:
-        """Chain of a window by the listing of the pass; None if that lacks one of its files."""
-        files = todo.files[layout.hour_prefix(window_start, self._table.folders)]
-        with suppress(UnreadableObject):
-            return chain_of(window_start, files, self._table)
-        return None  # listed again: pages of a listing are of different moments
 
     @property
     def unreadable(self) -> int:
@@ -158,13 +117,15 @@ class Sealer:
         await self._seal(window_start, None, sealed)
         return sealed
 
-    async def _work(self, todo: _Todo, deadline: float | None) -> None:
+    async def _work(
+        self, remaining: Iterator[datetime], todo: Todo, deadline: float | None
+    ) -> None:
         """Seal one window after the other; several workers share the windows of a pass."""
-        for window_start in todo.windows:
+        for window_start in remaining:
             sealed = Sealed()
             todo.sealed.append(sealed)
             try:
-                chain = self._listed_chain(window_start, todo)
+                chain = todo.chain(window_start)
                 longest = self._clock.times.seal_window.total_seconds()
                 async with asyncio.timeout(longest if deadline else None):
                     await self._seal(window_start, chain, sealed)
@@ -180,7 +141,7 @@ class Sealer:
             if deadline and asyncio.get_running_loop().time() > deadline:
                 return
 
-    async def _todo(self, *, now: bool) -> tuple[list[datetime], dict[str, list[Stored]]]:
+    async def _todo(self, *, now: bool) -> Todo:
         """List the windows to seal: those without a segment, newest first; then some others.
 
         Windows that failed come last, otherwise a few that hang would use up the time of each pass.
@@ -193,20 +154,25 @@ class Sealer:
             closed = self._clock.now() - self._delay(now=False)
             # A window that was dated by a clock that was ahead must not wait for its time.
             windows = [start for start in windows if start <= closed or self._clock.is_ahead(start)]
-        hours = sorted(
-            {layout.hour_prefix(window_start, self._table.folders) for window_start in windows}
-        )
-        listed = await asyncio.gather(*map(self._store.objects, hours))
-        files = dict(zip(hours, listed, strict=True))
-        begun = {parsed[0] for hour in listed for s in hour if (parsed := _parse(s))}
-        fresh = sorted(
-            (window_start for window_start in windows if window_start not in begun), reverse=True
-        )
-        others = sorted(window_start for window_start in windows if window_start in begun)
-        chosen = random.sample(others, len(others) if now else min(_OTHERS, len(others)))
+        files = await self._files(windows)
+        unlisted = [start for start in windows if layout.hour_of(start) not in files]
+        others = {start for listed in files.values() for start in begun(listed)} & set(windows)
+        fresh = sorted(set(windows) - others - set(unlisted), reverse=True)
+        chosen = random.sample(sorted(others), len(others) if now else min(_OTHERS, len(others)))
         self.tries.keep(windows)
         self._pending.keep(layout.windows_of(names))
-        return sorted(fresh + chosen, key=self.tries.last_failure), files
+        for window_start in unlisted:
+            self.tries.failed(window_start)
+        order = sorted(fresh + chosen, key=self.tries.last_failure)
+        return Todo(self._table, order, files, unlisted)
+
+    async def _files(self, windows: Iterable[datetime]) -> dict[datetime, list[Stored]]:
+        """List the segments of the hours of windows, without the hours that can't be listed."""
+        hours = sorted({layout.hour_of(window_start) for window_start in windows})
+        listed = await asyncio.gather(
+            *(segments_of(self._store, hour, self._table) for hour in hours)
+        )
+        return {hour: files for hour, files in zip(hours, listed, strict=True) if files is not None}
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
         unfinished: list[str] = []
@@ -329,13 +295,3 @@ class Sealer:
             data, stored = await self._store.get(file.key)
             body = await self._idle_executor.run(without_rows, file.key, data, dead)
             await self._store.replace(file.key, body, stored.etag)
-
-
-def _names(windows: Sequence[datetime], chosen: Iterable[bool]) -> tuple[str, ...]:
-    """Names of the chosen windows; workers begin windows in their order, as their results are."""
-    pairs = zip(windows, chosen, strict=False)
-    return tuple(layout.window_name(window) for window, is_chosen in pairs if is_chosen)
-
-
-def _parse(stored: Stored) -> tuple[datetime, int] | None:
-    return layout.parse_chain_key(stored.key)

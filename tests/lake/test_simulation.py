@@ -21,7 +21,7 @@ from tests.lake.simulation.long_chain import long_chain
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_ages import OF_AGES
-from tests.lake.simulation.mutants_of_answers import OF_DENIALS, OF_SHORTAGE
+from tests.lake.simulation.mutants_of_answers import OF_DENIALS, OF_LISTS, OF_SHORTAGE
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
 from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
@@ -40,6 +40,7 @@ from tests.lake.simulation.story import Story, erasures, tell, week_end, working
 from tests.lake.simulation.stuck import stuck_windows
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.swept_rejections import swept_rejections
+from tests.lake.simulation.unlisted import unlisted_folder
 from tests.lake.simulation.world import Broken
 
 # Processes of a story die between two steps, so coroutines are collected that never ended.
@@ -75,6 +76,7 @@ AIMED: dict[str, Story] = {
     "chain_is_listed_once": long_chain,
     **{mutant.__name__: full_store for mutant in OF_SHORTAGE},
     **{mutant.__name__: denied_folder for mutant in OF_DENIALS},
+    **{mutant.__name__: unlisted_folder for mutant in OF_LISTS},
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
@@ -178,6 +180,7 @@ LONG: dict[Story, int] = {
     long_chain: 100,
     full_store: 50,
     denied_folder: 50,
+    unlisted_folder: 50,
     rebuilt: 100,
     listed: 20,
     listed_copies: 20,

@@ -21,8 +21,9 @@ from lake.errors import (
 )
 from lake.lake import Lake
 from lake.read.views import Views
+from lake.retention.file_ends import end_of_file
 from lake.retention.sweep_report import SweepReport
-from lake.retention.sweeper import Sweeper, end_of_file
+from lake.retention.sweeper import Sweeper
 from lake.settings import LakeSettings
 from lake.store.conditional_delete import Deletion
 from lake.store.object_meta import Stored

@@ -208,7 +208,7 @@ async def test_a_folder_of_another_name_in_the_journal_stops_nothing(lake: Lake)
     good = await commit(lake, "good")
     report = await lake.sealer.run_pass(now=True)
     assert (report.rows, report.failed) == (1, 0)
-    assert await unsealed_windows(lake.store, IMAGE_TABLE) == {}
+    assert (await unsealed_windows(lake.store, IMAGE_TABLE)).windows == {}
     page = await lake.reader.page(TENANT, 10)
     assert [each.image_id for each in page.records] == [good.record.image_id]
 

@@ -1,7 +1,12 @@
 """Mutants of the protocol: each lacks one rule. The simulation must catch every mutant."""
 
 from tests.lake.simulation.mutants_of_ages import OF_AGES
-from tests.lake.simulation.mutants_of_answers import OF_ANSWERS, OF_DENIALS, OF_SHORTAGE
+from tests.lake.simulation.mutants_of_answers import (
+    OF_ANSWERS,
+    OF_DENIALS,
+    OF_LISTS,
+    OF_SHORTAGE,
+)
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
@@ -38,6 +43,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_ANSWERS,
         *OF_SHORTAGE,
         *OF_DENIALS,
+        *OF_LISTS,
         *OF_CONDITIONS,
         *OF_SHADOWS,
     )

@@ -48,8 +48,10 @@ async def denied_folder(world: World) -> None:
         await world.upload(*await writers.any(), name, b"x")
     await rest(world)
     await world.upload(*await writers.any(), "f", b"x")
-    folder = world.dice.choice(_FOLDERS)
+    window = layout.window_start_of(world.bucket.now(), world.kept.window)
+    folder = world.dice.choice((*_FOLDERS, layout.journal_prefix(window)))
     world.bucket.unlisted.add(folder)
+    await asyncio.sleep(300)
     await world.upload(*await writers.any(), "g", b"x")
     for _ in range(10):
         await asyncio.sleep(86_000)
