@@ -44,16 +44,20 @@ class SealerLoop:
         self._times = self._lake.clock.times
         self._passed_at = time.monotonic()
         self._totals = SealerTotals(self._lake)
-        self._loop = asyncio.create_task(self._run())
-        self._sweeper = Sweeper(self._lake.store, self._lake.clock)
-        self._sweeps = asyncio.create_task(self._sweep())
-        self._metrics = asyncio.create_task(MetricsExporter(self._totals.samples).watch())
+        self._sweeper = Sweeper(
+            self._lake.store, self._lake.clock, invalidations=self._lake.invalidations
+        )
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._sweep())]
+        if self._lake.invalidations is not None:
+            self._tasks.append(asyncio.create_task(self._lake.invalidations.run()))
+        exporter = MetricsExporter(self._totals.samples)
+        self._tasks.append(asyncio.create_task(exporter.watch()))
 
     async def check_health(self) -> None:
         """Raise RuntimeError if a task ended or sealing hangs; Serve then replaces the replica."""
-        for loop in (self._loop, self._sweeps, self._metrics):
+        for loop in self._tasks:
             if loop.done():
-                raise RuntimeError("sealing, sweeping or its metrics ended") from loop.exception()
+                raise RuntimeError("a task of the sealer ended") from loop.exception()
         stuck = self._times.seal_stuck.total_seconds()
         if time.monotonic() - self._passed_at > stuck:
             raise RuntimeError(f"no sealing pass has ended for {stuck:.0f} s")
@@ -64,11 +68,10 @@ class SealerLoop:
 
     async def __del__(self) -> None:
         """Stop between two requests to the store; the next pass repeats unfinished steps."""
-        if hasattr(self, "_metrics"):
-            tasks = [self._loop, self._sweeps, self._metrics]
-            for task in tasks:
+        if hasattr(self, "_tasks"):
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait(self._tasks)
 
     async def _run(self) -> None:
         while True:

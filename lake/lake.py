@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from lake.commit.erasure import Eraser
+from lake.commit.invalidations import Invalidations
 from lake.commit.journal import Journal
 from lake.commit.preset_store import PresetStore
 from lake.commit.records import Commit, Committer
@@ -48,6 +49,8 @@ class Lake:
     tries: Tries
     presets: PresetStore
     maintenance: Maintenance
+    invalidations: Invalidations | None = None
+    """queue of deleted images for CloudFront; None without a distribution"""
 
     @classmethod
     async def open(cls, settings: LakeSettings, *, make: bool = True, prove: bool = True) -> "Lake":
@@ -59,7 +62,8 @@ class Lake:
         store, kept = await open_store(settings, make=make, prove=prove)
         clock = StoreClock(store, kept)
         await clock.fresh()
-        return cls.wire(store, clock, settings)
+        invalidations = Invalidations.of(settings.cloudfront_distribution)
+        return cls.wire(store, clock, settings, invalidations=invalidations)
 
     @classmethod
     def wire(
@@ -68,12 +72,13 @@ class Lake:
         clock: StoreClock,
         settings: LakeSettings,
         sizes: SealerSizes = SIZES,
+        invalidations: Invalidations | None = None,
     ) -> "Lake":
         """Create the readers and writers on a store that was probed."""
         grace = timedelta(seconds=settings.grace_seconds)
         journal = Journal(store)
         refused = Journal(store, REJECTION_TABLE)
-        eraser = Eraser(store, journal, clock)
+        eraser = Eraser(store, journal, clock, invalidations)
 
         def table_maintenance(table: Table) -> TableMaintenance:
             compactor = Compactor(store, clock, grace=grace, table=table, sizes=sizes)
@@ -92,6 +97,7 @@ class Lake:
             tries=Tries(store),
             presets=PresetStore(store),
             maintenance=Maintenance(images, table_maintenance(REJECTION_TABLE)),
+            invalidations=invalidations,
         )
 
     def expires(self, record: ImageRecord) -> datetime:

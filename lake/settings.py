@@ -44,6 +44,13 @@ class LakeSettings(BaseSettings):
     s3_secret_access_key: SecretStr | None = Field(
         default=None, description="secret of the fixed key"
     )
+    cloudfront_distribution: str | None = Field(
+        default=None,
+        pattern="^[A-Z0-9]{8,32}$",
+        description="id of the CloudFront distribution that serves renditions from the root of the "
+        "store; erased images are invalidated there, and all images after a sweep; default: no "
+        "invalidation",
+    )
     window_seconds: int | None = Field(
         default=None,
         ge=1,

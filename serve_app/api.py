@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
+from lake.commit.invalidations import Invalidations
 from lake.lake import Lake
 from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
@@ -26,7 +27,6 @@ from serve_app.asgi.drain_body import DrainBody
 from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
-from serve_app.cdn import Invalidations
 from serve_app.day_limits import DayLimits
 from serve_app.deprecation import deprecation_of
 from serve_app.health import ReadinessCheck

@@ -35,7 +35,6 @@ from serve_app.admission.spillover import Spillover
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
-from serve_app.cdn import Invalidations, cloudfront
 from serve_app.health import PART_SECONDS, AnsweredBy, LoopLag, Part, Readiness, api_part
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
@@ -77,8 +76,6 @@ class UploadApi:
         self._keys = KeyRing.of(self._accounts, settings)
         cache_url = settings.cache_url
         self._cache = CacheConnection(cache_url.get_secret_value()) if cache_url else None
-        distribution = settings.cloudfront_distribution
-        self._invalidations = Invalidations(cloudfront(distribution)) if distribution else None
         self._lake = await Lake.open(lake)
         self._worker = await Worker.start(self._lake, processors)
         # A misspelt default preset must fail here, not in every upload without a preset.
@@ -94,8 +91,8 @@ class UploadApi:
         watches = [self._usage.watch(), self._lag.watch(), self._peers.watch(), metrics.watch()]
         if self._cache is not None:
             watches.append(self._cache.watch())
-        if self._invalidations is not None:
-            watches.append(self._invalidations.run())
+        if self._lake.invalidations is not None:
+            watches.append(self._lake.invalidations.run())
         self._watching = [asyncio.create_task(watch) for watch in watches]
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -110,7 +107,7 @@ class UploadApi:
             spillover=Spillover(self._peers),
             cache=self._cache,
             usage=self._usage,
-            invalidations=self._invalidations,
+            invalidations=self._lake.invalidations,
         )
         self._admission = app.state.context.admission
         return app
@@ -118,7 +115,7 @@ class UploadApi:
     def _samples(self) -> Iterable[Sample]:
         if self._admission is None:
             return ()
-        return samples(self._admission, self._cache, self._invalidations)
+        return samples(self._admission, self._cache, self._lake.invalidations)
 
     async def __del__(self) -> None:
         """Finish running work and close; Serve awaits this after it has drained the requests."""

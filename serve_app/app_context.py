@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from lake.commit.invalidations import Invalidations
 from lake.lake import Commit, Lake
 from processors.worker import Worker
 from serve_app.accounts.calls import AccountsCalls
@@ -12,7 +13,6 @@ from serve_app.admission.admission import Admission
 from serve_app.admission.reads import Reads
 from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
-from serve_app.cdn import Invalidations
 from serve_app.day_limits import DayLimits
 from serve_app.rates import Rates
 from serve_app.replays import Replays

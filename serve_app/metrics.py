@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from lake.commit.invalidations import Invalidations
 from lake.metrics import Metric, Sample
 from serve_app.admission.admission import Admission
 from serve_app.cache.connection import CacheConnection
-from serve_app.cdn import Invalidations
 
 UPLOADS: Final = Metric(
     "pixlake_uploads",

@@ -45,12 +45,6 @@ class ServeSettings(BaseSettings):
         description="Valkey or Redis, as redis://… or rediss://… (TLS), with user and password; "
         "all processes of the API count limits there together; default: each counts by itself",
     )
-    cloudfront_distribution: str | None = Field(
-        default=None,
-        pattern="^[A-Z0-9]{8,32}$",
-        description="id of the CloudFront distribution that serves renditions from the root of the "
-        "store; erased images are invalidated there; default: no invalidation",
-    )
     default_preset: str = Field(default="web", description="preset of an upload without a preset")
     max_bytes: int = Field(
         default=DEFAULT_MAX_BYTES, ge=1, description="largest image of an upload, in bytes"

@@ -37,7 +37,7 @@ RETIRED_NAMES = re.compile(
 VENDORS = {
     # vendor module: files that may import it
     "obstore": {"lake/store/object_store.py", "lake/store/backends.py"},
-    "boto3": {"lake/store/bucket.py", "serve_app/cdn.py"},
+    "boto3": {"lake/store/bucket.py", "lake/commit/invalidations.py"},
     "confluent_kafka": {
         "ingest/kafka.py",
         "ingest/kafka_errors.py",

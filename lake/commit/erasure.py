@@ -21,6 +21,7 @@ from functools import partial
 
 from lake import layout
 from lake.commit.damaged_records import DamagedRecords, is_damaged
+from lake.commit.invalidations import Invalidations
 from lake.commit.journal import Journal
 from lake.commit.records import parse_record
 from lake.errors import (
@@ -71,8 +72,16 @@ async def look_up(store: ObjectStore, tenant: str, image_id: str) -> ImageRecord
 class Eraser:
     """Erases images; every step is idempotent and may be interrupted."""
 
-    def __init__(self, store: ObjectStore, journal: Journal, clock: StoreClock) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        journal: Journal,
+        clock: StoreClock,
+        invalidations: Invalidations | None = None,
+    ) -> None:
+        """Erase in the store, and tell CloudFront by `invalidations` what was deleted."""
         self._store = store
+        self._invalidations = invalidations
         self._journal = journal
         self._clock = clock
         self._damaged = DamagedRecords(store, clock)
@@ -190,7 +199,11 @@ class Eraser:
         dead = [s.key for s in stored if s.key not in keep and self._is_dead(s, tombstone)]
         # An object that can't be deleted keeps no other object.
         results = await asyncio.gather(*map(self._store.delete, dead), return_exceptions=True)
-        if failed := [error for error in results if error is not None]:
+        failed = [error for error in results if error is not None]
+        if self._invalidations is not None and dead:
+            erased = not failed
+            self._invalidations.add(tombstone.tenant, tombstone.image_id, erased=erased)
+        if failed:
             raise failed[0]
 
     def _is_dead(self, stored: Stored, tombstone: Tombstone) -> bool:

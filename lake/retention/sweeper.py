@@ -26,6 +26,7 @@ from functools import partial
 
 from lake import layout
 from lake.commit.expiry import expiry_of
+from lake.commit.invalidations import Invalidations
 from lake.commit.records import parse_record
 from lake.commit.rejections import parse_rejected
 from lake.errors import (
@@ -63,11 +64,14 @@ class Sweeper:
         *,
         dry_run: bool = False,
         accept_time: bool = False,
+        invalidations: Invalidations | None = None,
     ) -> None:
         """Use retention and margin of the store; a dry run counts and deletes nothing.
 
         `accept_time`: an operator says that the store's clock is right, though it jumped.
+        `invalidations`: tell CloudFront of sweeps that deleted images.
         """
+        self._invalidations = invalidations
         self._store = store
         self._clock = clock
         self._times = clock.times
@@ -104,6 +108,8 @@ class Sweeper:
             except Unavailable as error:  # a folder that can't be listed keeps no other
                 report.failed += 1
                 log.warning("folder not swept", folder=folder, error=error)
+        if report.image_objects and not self._dry_run and self._invalidations is not None:
+            self._invalidations.add_all()
         return report
 
     async def _sweep_images(self, report: SweepReport) -> None:

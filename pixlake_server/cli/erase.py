@@ -148,7 +148,9 @@ def _report(
     for (tenant, image_id), error in failures.items():
         output.note(f"{code_of(error)}: {tenant}/{image_id}: {error}")
     for name, code in unfinished.items():
-        output.note(f"{code}: {name} may still hold rows of these images; run the command again")
+        output.note(
+            f"{code}: {name} may still hold rows or copies of these images; run the command again"
+        )
     if dry_run:
         for tenant, image_id in (name for name in named if name not in failures):
             print(f"{tenant}/{image_id}")

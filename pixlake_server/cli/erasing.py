@@ -22,6 +22,8 @@ from lake.read.views import Views
 from lake.store.object_store import ObjectStore
 
 _AT_ONCE = 16
+# CloudFront's API answers within a second. If it does not, a repetition invalidates again.
+_INVALIDATE_SECONDS = 30.0
 
 Name = tuple[str, str]
 """Tenant and image id."""
@@ -31,7 +33,7 @@ Faults = dict[Name, Exception]
 
 Unfinished = dict[str, str]
 """Code by name, of journal objects, windows and hours that may hold rows of erased or matching
-images."""
+images, and of copies in CloudFront."""
 
 
 async def select(
@@ -88,6 +90,8 @@ async def erase_images(lake: Lake, names: Sequence[Name]) -> tuple[Faults, Unfin
     unfinished |= {f"compacted hour of {name}": "not_compacted" for name in hours}
     incomplete = done_pass.compacted.incomplete_hours
     unfinished |= {f"compacted hour of {name}": "not_complete" for name in incomplete}
+    if lake.invalidations is not None and await lake.invalidations.send_all(_INVALIDATE_SECONDS):
+        unfinished["copies in CloudFront"] = "not_invalidated"
     return failures, unfinished
 
 
@@ -96,4 +100,7 @@ async def _erase_one(lake: Lake, name: Name) -> Exception | None:
         await lake.eraser.erase(*name)
     except LakeError as error:
         return error
+    if lake.invalidations is not None:
+        # Also for an image that was erased before: a repetition sends what was not sent then.
+        lake.invalidations.add(*name)
     return None

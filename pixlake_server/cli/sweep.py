@@ -11,6 +11,8 @@ from pixlake.cli.failures import REFUSED
 from pixlake.cli.options import DryRun, Home, Json, Yes
 from pixlake_server.cli.consent import ask
 
+_INVALIDATE_SECONDS = 30.0
+
 if TYPE_CHECKING:
     from lake.retention.sweep_report import SweepReport
     from lake.settings import LakeSettings
@@ -67,5 +69,14 @@ async def _sweep(settings: "LakeSettings", *, dry_run: bool, accept_time: bool) 
     from lake.retention.sweeper import Sweeper  # noqa: PLC0415
 
     lake = await Lake.open(settings, make=False, prove=not dry_run)
-    sweeper = Sweeper(lake.store, lake.clock, dry_run=dry_run, accept_time=accept_time)
-    return await sweeper.sweep()
+    sweeper = Sweeper(
+        lake.store,
+        lake.clock,
+        dry_run=dry_run,
+        accept_time=accept_time,
+        invalidations=lake.invalidations,
+    )
+    report = await sweeper.sweep()
+    if lake.invalidations is not None and await lake.invalidations.send_all(_INVALIDATE_SECONDS):
+        output.note("CloudFront did not accept the invalidation; it serves copies for an hour")
+    return report

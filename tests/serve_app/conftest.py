@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from lake.commit.invalidations import Invalidations
 from lake.lake import Lake
 from lake.settings import LakeSettings
 from processors.sandbox.sandbox import Sandbox
@@ -13,7 +14,6 @@ from serve_app.accounts import ERASE, IMAGES, Accounts
 from serve_app.api import make_app
 from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
-from serve_app.cdn import Invalidations
 from serve_app.health import Part, Readiness
 from serve_app.settings import ServeSettings
 from tests.serve_app.postgres import Postgres, postgres_or_reason

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
+from lake.commit.invalidations import Invalidations
 from serve_app.cache.connection import CacheConnection
-from serve_app.cdn import Invalidations
 from serve_app.metrics import METRICS, samples
 from tests.serve_app.site import Site
 

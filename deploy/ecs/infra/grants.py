@@ -86,6 +86,11 @@ def _erasure(bucket: str) -> list[iam.PolicyStatement]:
     ]
 
 
+def _invalidation(distribution: str | None) -> list[iam.PolicyStatement]:
+    """Statement of nodes that delete images, for the CloudFront distribution that caches them."""
+    return [allow(["cloudfront:CreateInvalidation"], [distribution])] if distribution else []
+
+
 def head() -> list[iam.PolicyStatement]:
     """Statements of the head: none, because the head only schedules and has no data."""
     return []
@@ -96,9 +101,8 @@ def worker(bucket: str, key: str, distribution: str | None = None) -> list[iam.P
 
     `distribution`: ARN of the CloudFront distribution in which erased images are invalidated.
     """
-    cached = [allow(["cloudfront:CreateInvalidation"], [distribution])] if distribution else []
     return [
-        *cached,
+        *_invalidation(distribution),
         *_store(bucket, key),
         allow(_READ_WRITE_DELETE, _keys(bucket, contract.IMAGES)),
         # Journal rows of uploads, and tombstones of erasures; only the sealer deletes them.
@@ -113,12 +117,13 @@ def worker(bucket: str, key: str, distribution: str | None = None) -> list[iam.P
     ]
 
 
-def ingest(bucket: str, key: str) -> list[iam.PolicyStatement]:
+def ingest(bucket: str, key: str, distribution: str | None = None) -> list[iam.PolicyStatement]:
     """Statements of an ingest node without Kafka: rejections, sealing, sweeping, audits.
 
-    It has no access to the accounts database.
+    It has no access to the accounts database. `distribution`: as for a worker.
     """
     return [
+        *_invalidation(distribution),
         *_store(bucket, key),
         # The sweeper deletes expired data below all prefixes.
         allow(

@@ -163,6 +163,12 @@ class Settings(Model):
         description="a second web ACL, at the load balancer; only CloudFront reaches it, and "
         "CloudFront has a web ACL already",
     )
+    direct_uploads: bool = Field(
+        default=False,
+        description="uploads may go to `origin.` of the domain, past CloudFront, which costs by "
+        "the byte; the load balancer is then open to the internet for POST /v1/images, behind a "
+        "web ACL of its own",
+    )
     standby_bucket: str | None = Field(
         default=None, description="standby only: the replica bucket that it serves"
     )

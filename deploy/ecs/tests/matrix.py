@@ -149,7 +149,12 @@ MATRIX: dict[str, tuple[str, Change]] = {
     ),
     "signed-renditions": (
         "large",
-        {"image_public_key": _PEM, "origin_rotation": 2, "shield_advanced": True},
+        {
+            "image_public_key": _PEM,
+            "origin_rotation": 2,
+            "shield_advanced": True,
+            "direct_uploads": True,
+        },
     ),
     "engineers": (
         "small",

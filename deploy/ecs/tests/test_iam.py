@@ -254,7 +254,7 @@ def test_every_statement_stands_in_the_two_files_that_reviewers_read() -> None:
     assert writers == {"grants.py", "resource_grants.py"}
 
 
-def test_only_workers_invalidate_and_only_where_something_is_cached(
+def test_who_deletes_images_invalidates_and_only_where_something_is_cached(
     assemblies: dict[str, Assembly], switched: Switched
 ) -> None:
     right = "cloudfront:CreateInvalidation"
@@ -265,15 +265,18 @@ def test_only_workers_invalidate_and_only_where_something_is_cached(
         for role in cached.resources("AWS::IAM::Role")
         if any(right in many(statement["Action"]) for statement in cached.statements(role))
     }
-    assert holders == {"cell-a/WorkerTask", "cell-b/WorkerTask"}
-    assert _allows(cached, WORKER, right, arn)
-    assert not _allows(cached, WORKER, right, arn.replace("cdn/Distribution", "cdn/Another"))
-    assert not _allows(assemblies["large"], WORKER, right, arn)
+    cells = ("cell-a", "cell-b")
+    assert holders == {f"{cell}/{kind}Task" for cell in cells for kind in ("Worker", "Ingest")}
+    for role in (WORKER, INGEST):
+        assert _allows(cached, role, right, arn)
+        assert not _allows(cached, role, right, arn.replace("cdn/Distribution", "cdn/Another"))
+    assert not _allows(assemblies["small"], WORKER, right, arn)
     # A standby that leads erases from the same distribution, which is the primary's.
     standby = switched("standby").assembly
     own = arn.replace("${cdn/Distribution}", "EDFDVBD6EXAMPLE")
     assert _allows(standby, WORKER, right, own)
     for assembly, id in ((cached, "${cdn/Distribution}"), (standby, "EDFDVBD6EXAMPLE")):
-        container = assembly.one("cell-a", "Worker").props["ContainerDefinitions"][0]
-        values = {one["Name"]: one["Value"] for one in container["Environment"]}
-        assert assembly.text("cell-a", values["PIXLAKE_CLOUDFRONT_DISTRIBUTION"]) == id
+        for kind in ("Worker", "Ingest"):
+            container = assembly.one("cell-a", kind).props["ContainerDefinitions"][0]
+            values = {one["Name"]: one["Value"] for one in container["Environment"]}
+            assert assembly.text("cell-a", values["PIXLAKE_CLOUDFRONT_DISTRIBUTION"]) == id

@@ -105,9 +105,10 @@ def test_containers_have_the_walls_and_variables_of_the_stacks(
     names = {one["Name"] for one in own["Environment"] if "Name" in one}
     known = {one["Name"] for one in theirs["Environment"]}
     assert names - known <= {"PIXLAKE_KAFKA_SECURITY_PROTOCOL"}
-    # Nothing of the accounts, of Valkey and of Kafka on other nodes; the rest must be there.
+    # Nothing of accounts, Valkey, CloudFront, and of Kafka on other nodes; the rest must be there.
     for name in known - names:
         assert re.match(
-            r"NODE_(CACHE|DATABASE|KAFKA|KIND|LEADS)|RAY_(REDIS|external)|PIXLAKE_(KAFKA|STANDBY)",
+            r"NODE_(CACHE|DATABASE|KAFKA|KIND|LEADS)|RAY_(REDIS|external)"
+            r"|PIXLAKE_(CLOUDFRONT|KAFKA|STANDBY)",
             name,
         )

@@ -61,6 +61,27 @@ def test_load_balancer_speaks_https_to_cloudfront_only(assembly: Assembly) -> No
     assert count(assembly, "AWS::WAFv2::WebACL") == 1
 
 
+def test_uploads_past_cloudfront_have_a_firewall_and_get_nothing_else(switched: Switched) -> None:
+    assembly = switched("signed-renditions").assembly
+    open_ = [
+        group.props["GroupDescription"]
+        for group in assembly.resources("AWS::EC2::SecurityGroup")
+        for rule in group.props.get("SecurityGroupIngress", ())
+        if rule.get("CidrIp") == "0.0.0.0/0"
+    ]
+    assert open_ == ["the load balancer"]
+    rule = assembly.one("platform", "Uploads").props
+    host, method, path = rule["Conditions"]
+    assert host["HostHeaderConfig"]["Values"] == ["origin.images.example.com"]
+    assert method["HttpRequestMethodConfig"]["Values"] == ["POST"]
+    assert path["PathPatternConfig"]["Values"] == ["/v1/images"]
+    first = assembly.one("platform", "FromCloudFront").props
+    assert rule["Actions"] == first["Actions"]
+    assert rule["Priority"] > first["Priority"]
+    acl = assembly.first("AWS::WAFv2::WebACLAssociation").props
+    assert assembly.text("platform", acl["ResourceArn"]) == "${platform/Alb}"
+
+
 def test_ecs_runs_head_workers_and_ingest_from_one_image(assembly: Assembly) -> None:
     cell = list(assembly.resources("AWS::ECS::TaskDefinition", stack="cell-a"))
     images = {

@@ -1,4 +1,7 @@
-"""Load balancer: only HTTPS, only for CloudFront, with a target group for each Ray cluster."""
+"""Load balancer: only HTTPS, only for CloudFront and, by a switch, for uploads.
+
+Each Ray cluster has a target group.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
 ORIGIN_HEADER = "x-pixlake-origin"
 HEALTH_PATH = "/-/healthz"
+UPLOADS = "/v1/images"
+# Listener rules have priorities from 1 to 50,000.
+_LAST_PRIORITY = 50_000
 # Below the 90 s after which Serve closes an idle connection: the load balancer must close first.
 IDLE_SECONDS = 60
 # Time for running requests when a node leaves; longer than the API's limit after a body's end. ECS
@@ -61,8 +67,11 @@ class Balancer:
         both = len(settings.cells) > 1
         self._shared = self._targets("shared", network.vpc.vpc_id) if both else None
         self._listeners(certificate(stack, settings, settings.domain.origin).ref)
-        if settings.balancer_acl:
-            acl = web_acl(stack, "Acl", scope="REGIONAL", rate=None)
+        if settings.balancer_acl or settings.direct_uploads:
+            # CloudFront's web ACL does not see the clients that come past it.
+            limit = settings.limits.requests_per_five_minutes
+            rate = limit if settings.direct_uploads else None
+            acl = web_acl(stack, "Acl", scope="REGIONAL", rate=rate)
             log_acl(stack, acl, settings)
             waf.CfnWebACLAssociation(
                 stack, "AclAssociation", resource_arn=self.alb.ref, web_acl_arn=acl.attr_arn
@@ -149,6 +158,37 @@ class Balancer:
         if not serves:
             self._for_cloudfront(listener, "Resting", first, _RESTS)
         self._for_cloudfront(listener, "FromCloudFront", first + (not serves), self._forward())
+        if self._settings.direct_uploads and serves:
+            self._uploads(listener)
+
+    def _uploads(self, listener: elb.CfnListener) -> None:
+        """Serve uploads of clients that do not come by CloudFront, and nothing else."""
+        rule = elb.CfnListenerRule
+        rule(
+            self._stack,
+            "Uploads",
+            listener_arn=listener.ref,
+            priority=_LAST_PRIORITY,
+            conditions=[
+                rule.RuleConditionProperty(
+                    field="host-header",
+                    host_header_config=rule.HostHeaderConfigProperty(
+                        values=[self._settings.domain.origin]
+                    ),
+                ),
+                rule.RuleConditionProperty(
+                    field="http-request-method",
+                    http_request_method_config=rule.HttpRequestMethodConfigProperty(
+                        values=["POST"]
+                    ),
+                ),
+                rule.RuleConditionProperty(
+                    field="path-pattern",
+                    path_pattern_config=rule.PathPatternConfigProperty(values=[UPLOADS]),
+                ),
+            ],
+            actions=[self._forward()],
+        )
 
     def _for_cloudfront(
         self,

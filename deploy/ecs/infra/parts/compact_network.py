@@ -149,12 +149,16 @@ def groups(stack: Stack, settings: Settings, vpc_id: str, ranges: Ranges, edge: 
     Who may come in is named by group. The ways out name subnets, because two groups that name each
     other need a resource for each rule.
     """
+    uploads = _in("uploads past CloudFront", ports.HTTPS, cidr_ip=_ANY)
     alb = _group(
         stack,
         vpc_id,
         "Alb",
         "the load balancer",
-        [_in("CloudFront", ports.HTTPS, source_prefix_list_id=edge)],
+        [
+            _in("CloudFront", ports.HTTPS, source_prefix_list_id=edge),
+            *([uploads] if settings.direct_uploads else []),
+        ],
         [_out(cidr, port, "nodes") for cidr in ranges.app for port in (ports.API, ports.HEALTH)],
     )
     kafka = settings.kafka.existing

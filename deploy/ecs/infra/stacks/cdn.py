@@ -25,8 +25,8 @@ _ALL_BUT_HOST = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 _ALIAS_ZONE = "Z2FDTNDATAQYW2"
 _YEAR = 31_536_000
 CACHED_SECONDS = 3600
-"""Time for which renditions are cached: that of the service (serve_app/cdn.py), which gives up
-invalidations after it. Images that expire are served as much longer at most."""
+"""Time for which renditions are cached. The service has the same (lake/commit/invalidations.py),
+and gives up invalidations after it."""
 _FUNCTIONS = Path(__file__).parents[1] / "functions"
 
 

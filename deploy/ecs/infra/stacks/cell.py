@@ -114,11 +114,9 @@ class CellStack(Stack):
 
     def _worker(self) -> ecs.CfnService:
         data, nodes = self._around.data, self.settings.cluster.worker
-        environment, distribution = self._environment(), self._around.distribution_id
+        environment = self._environment() | self._invalidates()
         if self.settings.workers_on_spot:
             environment["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] = str(task.SPOT_DRAIN_SECONDS)
-        if distribution is not None:
-            environment["PIXLAKE_CLOUDFRONT_DISTRIBUTION"] = distribution
         statements = grants.worker(data.bucket_arn, data.bucket_key_arn, self._distribution_arn())
         definition = task.definition(
             self,
@@ -138,6 +136,11 @@ class CellStack(Stack):
             follow_backlog(self, "worker", workers, nodes, self._cell.name)
         return workers
 
+    def _invalidates(self) -> dict[str, str]:
+        """Return the variable of nodes that erase images."""
+        distribution = self._around.distribution_id
+        return {} if distribution is None else {"PIXLAKE_CLOUDFRONT_DISTRIBUTION": distribution}
+
     def _distribution_arn(self) -> str | None:
         name = self._around.distribution_id
         if name is None:
@@ -149,8 +152,10 @@ class CellStack(Stack):
     def _ingest(self) -> ecs.CfnService:
         data, nodes = self._around.data, self.settings.cluster.ingest
         rights, variables = self._kafka()
-        statements = [*grants.ingest(data.bucket_arn, data.bucket_key_arn), *rights]
-        environment = self._environment() | variables | {"PIXLAKE_KAFKA_CREATE_TOPICS": "false"}
+        own = grants.ingest(data.bucket_arn, data.bucket_key_arn, self._distribution_arn())
+        statements = [*own, *rights]
+        environment = self._environment() | self._invalidates() | variables
+        environment["PIXLAKE_KAFKA_CREATE_TOPICS"] = "false"
         definition = task.definition(
             self, "ingest", nodes, self.place, self._access(statements, "ingest"), environment
         )

@@ -140,6 +140,10 @@ class NetworkStack(Stack):
             self.kafka_group = self._group("Kafka", "Kafka brokers")
         cloudfront = ec2.Peer.prefix_list(self._cloudfront())
         self.alb_group.add_ingress_rule(cloudfront, ec2.Port.tcp(ports.HTTPS), "CloudFront")
+        if self.settings.direct_uploads:
+            self.alb_group.add_ingress_rule(
+                ec2.Peer.any_ipv4(), ec2.Port.tcp(ports.HTTPS), "uploads past CloudFront"
+            )
         self._path(self.alb_group, self.node_group, ports.API, "requests")
         self._path(self.alb_group, self.node_group, ports.HEALTH, "health checks")
         self._path(self.node_group, self.database_group, ports.DATABASE, "accounts")

@@ -48,10 +48,24 @@ def ingress(assembly: Assembly) -> Iterator[tuple[str, Json]]:
         yield assembly.text(one.stack, one.props["GroupId"]), one.props
 
 
+def _direct(assembly: Assembly) -> bool:
+    """True if the balancer serves uploads past CloudFront, with a web ACL that counts clients."""
+    rules = assembly.resources("AWS::ElasticLoadBalancingV2::ListenerRule", stack="platform")
+    counting = any(
+        "RateBasedStatement" in rule["Statement"]
+        for acl in assembly.resources("AWS::WAFv2::WebACL", stack="platform")
+        for rule in acl.props["Rules"]
+    )
+    linked = any(assembly.resources("AWS::WAFv2::WebACLAssociation", stack="platform"))
+    return counting and linked and any(rule.id == "Uploads" for rule in rules)
+
+
 def nobody_comes_from_anywhere(assembly: Assembly) -> Iterator[str]:
     for group, rule in ingress(assembly):
         if {rule.get("CidrIp"), rule.get("CidrIpv6")} & _ANYWHERE:
-            yield f"{group}: open to the internet"
+            uploads = _short(group) == "Alb" and rule["FromPort"] == rule["ToPort"] == 443
+            if not (uploads and _direct(assembly)):
+                yield f"{group}: open to the internet"
 
 
 def _open_group(assembly: Assembly) -> None:
@@ -62,6 +76,8 @@ def _open_group(assembly: Assembly) -> None:
 def ways_between_groups_are_these(assembly: Assembly) -> Iterator[str]:
     """Ray's ports run code for every client, so only Ray's nodes may connect to them."""
     for group, rule in ingress(assembly):
+        if rule.get("CidrIp") in _ANYWHERE:
+            continue  # nobody_comes_from_anywhere
         office = "Office" if "CidrIp" in rule else "list"
         source = assembly.text("network", rule.get("SourceSecurityGroupId", office))
         first, last = rule.get("FromPort"), rule.get("ToPort")
@@ -221,8 +237,19 @@ def only_cloudfront_is_served(assembly: Assembly) -> Iterator[str]:
             for condition in rule.props["Conditions"]
             for value in condition.get("HttpHeaderConfig", {}).get("Values", [])
         ]
+        if rule.id == "Uploads" and _only_uploads(rule):
+            continue
         if not values or not all("resolve:secretsmanager" in value for value in values):
             yield f"{rule.name}: requires no secret header"
+
+
+def _only_uploads(rule: Resource) -> bool:
+    asked = {one["Field"]: one for one in rule.props["Conditions"]}
+    return (
+        asked["http-request-method"]["HttpRequestMethodConfig"] == {"Values": ["POST"]}
+        and asked["path-pattern"]["PathPatternConfig"] == {"Values": ["/v1/images"]}
+        and "host-header" in asked
+    )
 
 
 def _constant_header(assembly: Assembly) -> None:

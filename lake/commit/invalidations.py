@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ BATCH: Final = 15
 MOST_WAITING: Final = 10_000
 """Paths of one process that wait; the oldest is given up for a new one."""
 MOST_REMEMBERED: Final = 10_000
+_ALL = f"/{layout.IMAGES}/*"
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 # CloudFront's API answers within a second; without a limit boto3 waits for minutes.
@@ -78,10 +80,22 @@ class Invalidations:
         self.failures = 0
         """Number of requests that failed; each is tried again."""
 
+    @classmethod
+    def of(cls, distribution: str | None) -> "Invalidations | None":
+        """Create the queue for a distribution; None without one."""
+        return cls(cloudfront(distribution)) if distribution else None
+
     @property
     def waiting(self) -> int:
         """Number of paths that CloudFront has not accepted yet."""
         return len(self._waiting)
+
+    def add_all(self) -> None:
+        """Invalidate all renditions soon, after a sweep that deleted expired images.
+
+        CloudFront counts the path as one, and each expired image would be a path of its own.
+        """
+        self._append(_ALL)
 
     def add(self, tenant: str, image_id: str, *, erased: bool = True) -> None:
         """Invalidate the renditions of an image soon, once in an hour; returns at once.
@@ -98,11 +112,22 @@ class Invalidations:
         if (path, True) in self._added or (path, erased) in self._added:
             return
         self._added[path, erased] = now
+        self._append(path)
+
+    def _append(self, path: str) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft()
             self.paths["given_up"] += 1
-        self._waiting.append(_Waiting(path, now))
+        self._waiting.append(_Waiting(path, self._clock()))
         self._some.set()
+
+    async def send_all(self, seconds: float) -> int:
+        """Send all waiting paths, for a process that ends; returns the number not accepted."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._waiting:
+                    await self._send()
+        return len(self._waiting)
 
     async def run(self) -> None:
         """Send paths as they come, until cancelled."""

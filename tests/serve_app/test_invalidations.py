@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
+from lake.commit.invalidations import BATCH, CACHED_SECONDS, MOST_WAITING, Invalidations, cloudfront
 from lake.errors import StoreUnavailable
-from serve_app.cdn import BATCH, CACHED_SECONDS, MOST_WAITING, Invalidations, cloudfront
+from lake.settings import LakeSettings
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import MakeSite
@@ -89,9 +90,9 @@ def distribution() -> str:
 @pytest.mark.usefixtures("credentials")
 async def test_an_erased_image_is_invalidated(make_site: MakeSite, tmp_path: Path) -> None:
     name = distribution()
-    settings = ServeSettings(home=tmp_path, cloudfront_distribution=name)
-    invalidations = Invalidations(cloudfront(name))
-    site = await make_site(settings, None, None, invalidations)
+    invalidations = Invalidations.of(name)
+    assert invalidations is not None
+    site = await make_site(ServeSettings(home=tmp_path), None, None, invalidations)
     image = (await site.upload()).json()["image_id"]
     async with running(invalidations):
         assert (await site.client.delete(f"/v1/images/{image}")).status_code == 204
@@ -237,7 +238,7 @@ async def test_a_replica_counts_what_it_sent(make_site: MakeSite, tmp_path: Path
 @pytest.mark.parametrize("wrong", ["https://d1.cloudfront.net", "d1.cloudfront.net", "E" * 40])
 async def test_a_wrong_distribution_is_refused(wrong: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cloudfront_distribution"):
-        ServeSettings(home=tmp_path, cloudfront_distribution=wrong)
+        LakeSettings(home=tmp_path, cloudfront_distribution=wrong)
 
 
 async def test_the_service_gives_up_when_cloudfront_drops_renditions_by_itself() -> None:
