@@ -9,7 +9,7 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,6 +20,7 @@ from serve_app.accounts import Principal
 from serve_app.accounts.calls import AccountsCalls
 from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.accounts.usage import BYTES_IN, BYTES_OUT, IMAGES, REFUSED, Batch, UsageKey
+from serve_app.day_totals import DayTotals
 
 log = logger(__name__)
 
@@ -29,8 +30,8 @@ WAIT_SECONDS: Final = 1.0
 """Longest wait of an upload for the counts of its day, in seconds; once a day for a tenant."""
 MAX_WAITING: Final = 100_000
 """Most counters that wait for the database, about 30 MB; a tenant, key, day and code have one."""
-# Pause after a database that did not answer, in seconds; meanwhile no upload waits for it.
-_PAUSE_SECONDS = 5.0
+PAUSE_SECONDS: Final = 5.0
+"""Pause after a database that did not answer, in seconds; meanwhile no upload waits for it."""
 _SENDER: Final = "sender"
 _REFUSAL: Final = "refusal"
 
@@ -62,19 +63,23 @@ class UsageCounts:
         self._failed_at = -math.inf
         # Counts of a day that all processes have added, by tenant and key, of tenants with limits.
         self._day = now().date()
-        self._added: dict[str, dict[str, Counter[str]]] = {}
+        self._added: dict[str, dict[str | None, Counter[str]]] = {}
         self._wanted: set[str] = set()
         self._learning = asyncio.Lock()
-        # Reservations of uploads under way, by tenant, key and counter.
-        self._held: Counter[tuple[str, str, str]] = Counter()
+        # Counts of this day that `_added` does not have yet.
+        self._own = DayTotals()
+        # Reservations of uploads under way.
+        self._held = DayTotals()
 
     def add(self, sender: Principal, counter: str, amount: int = 1) -> None:
         """Add to a counter of the sender and of this day."""
         if not amount or self._standby:
             return
-        name = self._name(sender, counter)
+        self._begin_day()
+        name = UsageKey(self._day, sender.tenant, sender.prefix, counter)
         if len(self._counted) < MAX_WAITING or name in self._counted:
             self._counted[name] += amount
+            self._sum({name: amount})
         elif not self._full:
             self._full = True
             log.error("usage is lost: too many counters wait for the database", limit=MAX_WAITING)
@@ -124,6 +129,8 @@ class UsageCounts:
             self._failed_at = time.monotonic()
             raise
         self._failed_at = -math.inf
+        if batch is not None:
+            self._sum(batch.counts, sign=-1)
         self._sent = None
         if day == self._day:
             self._added.update(added)
@@ -132,28 +139,14 @@ class UsageCounts:
     def hold(self, sender: Principal, images: int, size: int) -> None:
         """Change what uploads under way may still add."""
         for counter, amount in ((IMAGES, images), (BYTES_IN, size)):
-            name = (sender.tenant, sender.prefix, counter)
-            self._held[name] += amount
-            if not self._held[name]:
-                del self._held[name]
+            self._held.add(sender.tenant, sender.prefix, counter, amount)
 
     def used(self, tenant: str, key: str | None, counter: str) -> int:
         """Sum the day of a tenant, or of one key: what was added, counted since, and is held."""
         self._begin_day()
-        added = self._added.get(tenant, {})
-        total = sum(counts[counter] for name, counts in added.items() if key is None or name == key)
-        for counts in (self._counted, self._sent.counts if self._sent else {}):
-            total += sum(
-                amount
-                for name, amount in counts.items()
-                if (name.day, name.tenant, name.counter) == (self._day, tenant, counter)
-                and (key is None or name.key == key)
-            )
-        return total + sum(
-            amount
-            for (of, name, what), amount in self._held.items()
-            if (of, what) == (tenant, counter) and (key is None or name == key)
-        )
+        added = self._added.get(tenant, {}).get(key, Counter())[counter]
+        ours = self._own.of(tenant, key, counter) + self._held.of(tenant, key, counter)
+        return added + ours
 
     async def learn(self, tenant: str) -> None:
         """Read the counts of a tenant's day once; later ones come with each flush.
@@ -176,16 +169,23 @@ class UsageCounts:
 
     def _must_learn(self, tenant: str) -> bool:
         self._begin_day()
-        paused = time.monotonic() - self._failed_at < _PAUSE_SECONDS
+        paused = time.monotonic() - self._failed_at < PAUSE_SECONDS
         return tenant not in self._added and not paused
-
-    def _name(self, sender: Principal, counter: str) -> UsageKey:
-        return UsageKey(self.now().date(), sender.tenant, sender.prefix, counter)
 
     def _begin_day(self) -> None:
         if (today := self.now().date()) != self._day:
             self._day = today
             self._added = {}
+            self._own = DayTotals()
+            self._sum(self._counted)
+            if self._sent is not None:
+                self._sum(self._sent.counts)
+
+    def _sum(self, counts: Mapping[UsageKey, int], sign: int = 1) -> None:
+        """Add counts of this day to the sums, or subtract them."""
+        for name, amount in counts.items():
+            if name.day == self._day and name.counter in {IMAGES, BYTES_IN}:
+                self._own.add(name.tenant, name.key, name.counter, sign * amount)
 
 
 def note_sender(scope: Scope, sender: Principal) -> None:

@@ -80,10 +80,11 @@ class Usage:
 
     def add(
         self, batch: Batch | None, day: date, tenants: Collection[str]
-    ) -> dict[str, dict[str, Counter[str]]]:
+    ) -> dict[str, dict[str | None, Counter[str]]]:
         """Add a batch unless it was added before; returns counters of a day by tenant and key.
 
-        Sum and sums are of one moment: the counters include the batch.
+        The key None has the sums of the tenant. Sums and keys are of one moment: the counters
+        include the batch.
         """
         with self._database.change() as connection:
             if batch is not None and _is_new(connection, batch):
@@ -149,8 +150,8 @@ def _add(connection: Connection, counts: Mapping[UsageKey, int]) -> None:
 
 def _by_key(
     connection: Connection, day: date, tenants: Collection[str]
-) -> dict[str, dict[str, Counter[str]]]:
-    found: dict[str, dict[str, Counter[str]]] = {tenant: {} for tenant in tenants}
+) -> dict[str, dict[str | None, Counter[str]]]:
+    found: dict[str, dict[str | None, Counter[str]]] = {tenant: {} for tenant in tenants}
     names = sorted(tenants)
     for start in range(0, len(names), _TENANTS_A_QUERY):
         query = select(USAGE.c.tenant, USAGE.c.key, USAGE.c.counter, USAGE.c.amount).where(
@@ -159,5 +160,6 @@ def _by_key(
             & USAGE.c.counter.in_([IMAGES, BYTES_IN])
         )
         for tenant, key, counter, amount in connection.execute(query).all():
-            found[tenant].setdefault(key, Counter())[counter] = amount
+            for name in (key, None):
+                found[tenant].setdefault(name, Counter())[counter] += amount
     return found

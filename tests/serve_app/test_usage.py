@@ -4,7 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any, TypeVar
 
 import pytest
@@ -39,7 +41,11 @@ def test_batches_add_up_by_tenant_and_key(database: Accounts) -> None:
     database.usage.add(batch(2, images=1), DAY, [])
     seen = database.usage.add(batch(1, writer="two", key="k2", images=4), DAY, ["acme", "nobody"])
     assert seen == {
-        "acme": {"k1": Counter(images=3, bytes_in=10), "k2": Counter(images=4)},
+        "acme": {
+            "k1": Counter(images=3, bytes_in=10),
+            "k2": Counter(images=4),
+            None: Counter(images=7, bytes_in=10),
+        },
         "nobody": {},
     }
     [day] = database.usage.days("acme", DAY, DAY)
@@ -154,6 +160,59 @@ async def test_a_long_queue_does_not_count_as_a_failure_of_the_database(
     calls.gate.set()
     await asyncio.gather(first, third)
     assert [counts.used(name, None, "images") for name in "abc"] == [3] * 3
+
+
+class Unsteady(AccountsCalls):
+    """Calls that fail at times, before the database or with their answer lost."""
+
+    def __init__(self, accounts: Accounts, chance: Random) -> None:
+        super().__init__(accounts)
+        self._chance = chance
+        self.steady = False
+
+    async def run(self, call: Callable[[Accounts], T]) -> T:
+        fate = 1.0 if self.steady else self._chance.random()
+        if fate < 0.2:
+            raise AccountsUnavailable("the database is away")
+        answer = await super().run(call)
+        if fate < 0.5:
+            raise AccountsUnavailable("the answer is lost")
+        return answer
+
+
+@aio
+async def test_sums_are_those_of_all_counts_whatever_becomes_of_a_batch(
+    database: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.usage_counts.PAUSE_SECONDS", 0)
+    chance, now = Random(19), NOON
+    calls = Unsteady(database, chance)
+    counts = UsageCounts(calls, lambda: now)
+    senders = [Principal(tenant, frozenset(), key) for tenant in "ab" for key in ("k1", "k2")]
+    expected: Counter[tuple[date, str, str]] = Counter()
+    held: Counter[tuple[str, str]] = Counter()
+    for step in range(200):
+        if step % 100 == 0:
+            now += timedelta(days=1)
+            # Only the counts of known tenants are read again with each batch.
+            calls.steady = True
+            await asyncio.gather(counts.learn("a"), counts.learn("b"))
+            calls.steady = False
+        sender, amount = chance.choice(senders), chance.randint(1, 5)
+        if chance.random() < 0.6:
+            counts.add(sender, "images", amount)
+            expected[now.date(), sender.tenant, sender.prefix] += amount
+        else:
+            change = amount if chance.random() < 0.5 else -held[sender.tenant, sender.prefix]
+            counts.hold(sender, change, 0)
+            held[sender.tenant, sender.prefix] += change
+        if step % 5 == 0:
+            with suppress(AccountsUnavailable):
+                await counts.flush()
+        for tenant in "ab":
+            sums = [expected[now.date(), tenant, key] + held[tenant, key] for key in ("k1", "k2")]
+            used = [counts.used(tenant, key, "images") for key in ("k1", "k2", None)]
+            assert used == [*sums, sum(sums)], f"step {step}"
 
 
 # Usage by HTTP
@@ -307,4 +366,4 @@ def test_days_of_more_tenants_than_a_statement_has_parameters(database: Accounts
     names = ["acme", *(f"t{n}" for n in range(260_000))]
     seen = database.usage.add(None, DAY, names)
     assert len(seen) == len(names)
-    assert seen["acme"] == {"k1": Counter(images=2)}
+    assert seen["acme"] == {"k1": Counter(images=2), None: Counter(images=2)}
