@@ -3,20 +3,18 @@
 The headers follow draft-ietf-httpapi-ratelimit-headers-11.
 """
 
-import asyncio
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import throttled.asyncio
 from cachetools import LRUCache
 from starlette.types import Scope
 from throttled import MemoryStore, RateLimiterType, RateLimitState, Throttled, per_sec
 
 from serve_app.accounts import Limits, Principal
+from serve_app.cache.charging import Charging, SharedCharge
 from serve_app.cache.connection import KEY_PREFIX, CacheAway, CacheConnection
-from serve_app.cache.shared_store import SharedStore
 from serve_app.errors import RateLimited
 from serve_app.settings import ServeSettings
 
@@ -108,38 +106,22 @@ class _SharedCounts:
     """Counts of all processes, in the cache."""
 
     def __init__(self, cache: CacheConnection) -> None:
-        self._cache = cache
-        self._store = SharedStore(cache)
-        self._buckets: LRUCache[tuple[Who, Unit, int, int], throttled.asyncio.Throttled] = LRUCache(
-            _MAX_LIMITS
-        )
+        self._charging = Charging(cache)
 
     async def take(self, charges: Sequence[_Charge]) -> tuple[list[RateLimitState], _Charge | None]:
         """Count the charges if all fit, as `_OwnCounts` does; raises CacheAway."""
-        return await self._cache.call(lambda: self._take(charges))
-
-    async def _take(
-        self, charges: Sequence[_Charge]
-    ) -> tuple[list[RateLimitState], _Charge | None]:
-        pairs = [(self._bucket(charge), charge) for charge in charges]
-        if len(pairs) > 1:
-            states = list(await asyncio.gather(*(each.peek(one.sender) for each, one in pairs)))
-            if (refused := _first_refused(charges, states)) is not None:
-                return states, refused
-        results = await asyncio.gather(*(each.limit(one.sender, one.cost) for each, one in pairs))
-        limited = (one for one, result in zip(charges, results, strict=True) if result.limited)
-        return [result.state for result in results], next(limited, None)
-
-    def _bucket(self, charge: _Charge) -> throttled.asyncio.Throttled:
-        known = (charge.who, charge.unit, charge.quota, charge.burst)
-        if (found := self._buckets.get(known)) is None:
-            found = self._buckets[known] = throttled.asyncio.Throttled(
-                using=RateLimiterType.GCRA.value,
-                quota=per_sec(charge.quota, burst=charge.burst),
-                store=self._store,
-                key_prefix=f"{KEY_PREFIX}:{charge.unit}:{charge.who}",
-            )
-        return found
+        states, refused = await self._charging.take(
+            [
+                SharedCharge(
+                    f"{KEY_PREFIX}:{one.unit}:{one.who}:{one.sender}",
+                    one.quota,
+                    one.burst,
+                    one.cost,
+                )
+                for one in charges
+            ]
+        )
+        return states, None if refused is None else charges[refused]
 
 
 class Rates:
@@ -166,8 +148,7 @@ class Rates:
     async def count_request(self, sender: Principal, scope: Scope) -> None:
         """Count a request, and note the headers of its answer; raises RateLimited.
 
-        A refused request counts for neither key nor tenant. With a cache, a request that another
-        process refuses at the same moment may count for one of them.
+        A refused request counts for neither key nor tenant.
         """
         of_key, of_tenant = self.requests_per_second(sender)
         if of_key or of_tenant:

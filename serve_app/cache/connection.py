@@ -1,4 +1,8 @@
-"""Connection to Valkey or Redis that no request waits for longer than 50 ms."""
+"""Connection to Valkey or Redis that no request waits for longer than 50 ms.
+
+The time in which this process itself is busy does not count. It delays an answer that has arrived,
+and says nothing of the server.
+"""
 
 import asyncio
 import math
@@ -14,6 +18,9 @@ KEY_PREFIX: Final = "pixlake"
 """First part of the name of every key, for the rights of the server's user."""
 # Connections of one process. A command needs one of them for less than a millisecond.
 _CONNECTIONS = 8
+# Turns of the event loop into which a wait is divided. A turn that takes longer, because the
+# process is busy, counts as one turn.
+_TURNS = 5
 # Longest time to open all connections, in seconds; no request waits for it.
 _CONNECT_SECONDS = 2.0
 # Pauses between attempts to reach the server, in seconds.
@@ -36,9 +43,10 @@ class CacheAway(Exception):
 class CacheConnection:
     """Connections of one process to one server.
 
-    After a call that failed or took too long, all calls fail at once and without a wait, until the
-    task `watch` has reached the server over new connections. So at most the requests that are
-    under way when the server fails wait `WAIT_SECONDS`.
+    A call that takes too long fails alone. The server is lost after a connection error, or if a
+    probe on a connection of its own gets no answer in time. Then all calls fail at once and without
+    a wait, until the task `watch` has reached the server over new connections. So at most the
+    requests that are under way when the server fails wait `WAIT_SECONDS`.
     """
 
     def __init__(self, url: str, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -46,25 +54,30 @@ class CacheConnection:
             from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415  optional
             from redis.asyncio.retry import Retry  # noqa: PLC0415
             from redis.backoff import NoBackoff  # noqa: PLC0415
+            from redis.exceptions import ConnectionError as Disconnected  # noqa: PLC0415
         except ModuleNotFoundError:
             raise ValueError(
                 "PIXLAKE_CACHE_URL needs the extra `cache`: pip install 'pixlake-server[cache]'"
             ) from None
 
-        def new_pool() -> BlockingConnectionPool:
+        def new_pool(connections: int) -> BlockingConnectionPool:
             retry = Retry(NoBackoff(), 0)
             return BlockingConnectionPool.from_url(
                 url,
-                max_connections=_CONNECTIONS,
+                max_connections=connections,
                 timeout=None,
                 retry=retry,
                 socket_connect_timeout=_CONNECT_SECONDS,
             )
 
         self._new_pool = new_pool
+        self._disconnected = Disconnected
         self._wait_seconds = wait_seconds
-        self.client = Redis(connection_pool=self._new_pool())
+        self.client = Redis(connection_pool=new_pool(_CONNECTIONS))
         """Client of the library; call its commands within `call` only."""
+        # The probe never waits for a connection of `client`.
+        self._prober = Redis(connection_pool=new_pool(1))
+        self._probing: asyncio.Task[None] | None = None
         self.answers = False
         """True while calls go to the server."""
         self.failures = 0
@@ -81,11 +94,14 @@ class CacheConnection:
         """Await a command on `client` for at most `wait_seconds`; raises CacheAway."""
         if self.answers:
             try:
-                async with asyncio.timeout(self._wait_seconds):
-                    return await command()
-            except Exception as error:  # noqa: BLE001  no request fails because of the cache
+                return await self._in_time(command())
+            except self._disconnected as error:
                 self.failures += 1
                 self._lose(error)
+            except Exception:  # noqa: BLE001  no request fails because of the cache
+                self.failures += 1
+                if self._probing is None or self._probing.done():
+                    self._probing = asyncio.create_task(self._probe())
         self.missed += 1
         raise CacheAway
 
@@ -103,19 +119,49 @@ class CacheConnection:
     async def close(self) -> None:
         """Close all connections; cancel `watch` before."""
         self.answers = False
-        await self.client.connection_pool.disconnect(inuse_connections=True)
+        if self._probing is not None:
+            self._probing.cancel()
+        for client in (self.client, self._prober):
+            await client.connection_pool.disconnect(inuse_connections=True)
+
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        """Await an answer for `wait_seconds`, without the time in which this process is busy."""
+        task = asyncio.ensure_future(answer)
+        try:
+            for _ in range(_TURNS):
+                done, _waiting = await asyncio.wait((task,), timeout=self._wait_seconds / _TURNS)
+                if done:
+                    return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                # Retrieve the exception, or asyncio logs it as never retrieved.
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        raise TimeoutError("no answer in time")
+
+    async def _probe(self) -> None:
+        """Lose the server if it does not answer a probe in time."""
+        pool = self._prober.connection_pool
+        try:
+            await self._in_time(self._prober.set(_PROBE_KEY, 1, ex=_PROBE_LIFE_SECONDS))
+        except Exception as error:  # noqa: BLE001  whatever it is, the server is of no use now
+            # A probe over an earlier connection says nothing of the new ones.
+            if pool is self._prober.connection_pool:
+                self._lose(error)
 
     async def _reached(self) -> bool:
         """Replace all connections, because a failed server may have another address by now."""
-        old = self.client.connection_pool
-        self.client.connection_pool = self._new_pool()
+        old = [self.client.connection_pool, self._prober.connection_pool]
+        self.client.connection_pool = self._new_pool(_CONNECTIONS)
+        self._prober.connection_pool = self._new_pool(1)
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                await old.disconnect(inuse_connections=True)
+                for pool in old:
+                    await pool.disconnect(inuse_connections=True)
                 # Concurrent commands open one connection each.
-                await asyncio.gather(*(self.client.exists(_PROBE_KEY) for _ in range(_CONNECTIONS)))
-            async with asyncio.timeout(self._wait_seconds):
-                await self.client.set(_PROBE_KEY, 1, ex=_PROBE_LIFE_SECONDS)
+                clients = [self._prober, *[self.client] * _CONNECTIONS]
+                await asyncio.gather(*(client.exists(_PROBE_KEY) for client in clients))
+            await self._in_time(self._prober.set(_PROBE_KEY, 1, ex=_PROBE_LIFE_SECONDS))
         except Exception as error:  # noqa: BLE001  the next attempt may succeed
             self._tell(error)
             return False

@@ -5,6 +5,7 @@ what it has counted. The clock of limits in this process is replaced by one that
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from ingest.settings import IngestSettings
 from lake.settings import LakeSettings
 from pixlake_server.embedded.settings import EmbeddedSettings
 from processors.settings import ProcessorSettings
+from serve_app.accounts import READ, WRITE, Limits
 from serve_app.cache.connection import WAIT_SECONDS, CacheAway, CacheConnection
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
@@ -133,16 +135,72 @@ async def test_a_count_expires_soon(
     await until(lambda: not counted(redis, "tenant"), "a sender without requests is forgotten")
 
 
-async def test_a_call_ends_without_the_server(redis: RedisServer, connect: Connect) -> None:
-    cache = await connect(redis.url, WAIT_SECONDS)
-    never = asyncio.Event()
+async def test_a_call_without_an_answer_ends_and_costs_the_others_nothing(
+    redis: RedisServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
     assert WAIT_SECONDS == 0.05
+    cache = await connect(redis.url, 1.0)
+    redis.command("DEL", "pixlake:probe")
     with pytest.raises(CacheAway):
-        await cache.call(never.wait)
-    await until(lambda: cache.answers, "the server is well")
-    cache.answers = False
+        await cache.call(asyncio.Event().wait)
+    await until(lambda: redis.command("EXISTS", "pixlake:probe") == "1", "the server was probed")
+    assert await cache.call(lambda: cache.client.get("x")) is None
+    assert (cache.answers, cache.failures, cache.missed) == (True, 1, 1)
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
+
+
+async def test_the_time_in_which_the_process_is_busy_is_no_fault_of_the_server(
+    redis: RedisServer, connect: Connect
+) -> None:
+    cache = await connect(redis.url, 0.5)
+    # Some calls wait for a connection, others for their answer.
+    calls = [asyncio.create_task(cache.call(lambda: cache.client.get("x"))) for _ in range(30)]
+    await asyncio.sleep(0)
+    time.sleep(0.7)  # noqa: ASYNC251  the event loop is busy for longer than a call may take
+    assert await asyncio.gather(*calls) == [None] * 30
+    assert (cache.answers, cache.failures) == (True, 0)
+
+
+async def test_no_call_goes_to_a_server_that_is_lost(redis: RedisServer, connect: Connect) -> None:
+    cache = await connect(redis.url)
+    redis.stop()
+    with pytest.raises(CacheAway):
+        await cache.call(lambda: cache.client.get("x"))
+    assert not cache.answers, "a connection error needs no probe"
     with pytest.raises(CacheAway):
         await cache.call(lambda: pytest.fail("no call goes to a server that does not answer"))
+
+
+async def test_a_request_asks_the_server_once_for_all_its_limits(
+    make_site: MakeSite, redis: RedisServer, connect: Connect
+) -> None:
+    site = await make_site(ServeSettings(), cache=await connect(redis.url))
+    issued = site.accounts.create_key("busy", [READ, WRITE], "test")
+    limits = Limits(requests_per_second=100, images_per_second=50, bytes_per_second=10**6)
+    site.accounts.limits.set_key(issued.info.prefix, limits, actor="test")
+    site.accounts.limits.set_tenant("busy", limits, actor="test")
+    key = {"Authorization": f"Bearer {issued.text}"}
+    assert await statuses(site, 1, key) == [200]  # the server has the script from here on
+    redis.command("CONFIG", "RESETSTAT")
+    answer = await site.upload(headers=key)
+    assert answer.status_code == 201
+    assert len(answer.headers["ratelimit"].split(", ")) == 6
+    [line] = [each for each in redis.command("INFO", "commandstats").split() if "evalsha" in each]
+    assert line.startswith("cmdstat_evalsha:calls=2,"), "one for the request, one for the image"
+
+
+async def test_a_refused_upload_counts_for_no_limit(
+    make_site: MakeSite, redis: RedisServer, connect: Connect
+) -> None:
+    site = await make_site(ServeSettings(), cache=await connect(redis.url))
+    issued = site.accounts.create_key("busy", [READ, WRITE], "test")
+    site.accounts.limits.set_key(issued.info.prefix, Limits(images_per_second=5), actor="test")
+    site.accounts.limits.set_tenant("busy", Limits(images_per_second=9), actor="test")
+    redis.command("SET", "pixlake:images:tenant:busy", "4e9", "EX", "600")
+    answer = await site.upload(headers={"Authorization": f"Bearer {issued.text}"})
+    assert (answer.status_code, answer.json()["limit"]) == (429, 9)
+    assert '"key-images";r=5' in answer.headers["ratelimit"]
+    assert redis.command("KEYS", "pixlake:images:key:*") == ""
 
 
 async def test_a_request_that_is_cancelled_is_no_failure(
@@ -195,12 +253,13 @@ async def test_without_the_server_each_process_counts_by_itself(
     fail(redis)
     caplog.clear()
     assert await statuses(site, 6) == [200] * 4 + [429] * 2
-    [line] = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert line.message == "the cache does not answer in time; each process counts by itself"
+    await until(lambda: not cache.answers, "a probe found that the server does not answer")
     seen = figures(site, cache)
     assert seen["pixlake_cache_answers"] == 0
     assert seen["pixlake_cache_failures"] >= 1
     assert seen["pixlake_cache_missed"] == 6
+    [line] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert line.message == "the cache does not answer in time; each process counts by itself"
     recover(redis)
     await until(lambda: cache.answers, "the cache answers again")
 
@@ -214,8 +273,7 @@ async def test_a_server_that_is_slow_by_two_seconds_delays_no_request(
         link.delay = 2.0
         answers = await asyncio.gather(*(statuses(site, 1) for _ in range(6)))
         assert sorted(answers) == [[200]] * 4 + [[429]] * 2
-        assert not cache.answers
-        assert not counted(redis, "probe")
+        await until(lambda: not cache.answers, "a probe found that the server is slow")
         link.delay = 0.0
         await until(lambda: cache.answers, "the server is fast again")
 

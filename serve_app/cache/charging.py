@@ -1,0 +1,69 @@
+"""Rate limits in Valkey or Redis: one command takes from several limits, all or none."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, cast
+
+from throttled import RateLimitState
+from throttled.rate_limiter.gcra import RedisLimitAtomicActionSpec, RedisPeekAtomicActionSpec
+
+from serve_app.cache.connection import CacheConnection
+
+# The scripts of throttled-py for one limit, as functions of one script for several limits. The
+# server runs a script as a whole, so nothing changes between a look and the count.
+_SCRIPT: Final = f"""
+local function peek(KEYS, ARGV)
+{RedisPeekAtomicActionSpec.SCRIPTS}
+end
+local function limit(KEYS, ARGV)
+{RedisLimitAtomicActionSpec.SCRIPTS}
+end
+local states, refused = {{}}, 0
+for n, key in ipairs(KEYS) do
+    states[n] = peek({{key}}, {{ARGV[3 * n - 2], ARGV[3 * n - 1]}})
+    if refused == 0 and states[n][2] < tonumber(ARGV[3 * n]) then
+        refused = n
+    end
+end
+if refused == 0 then
+    for n, key in ipairs(KEYS) do
+        states[n] = limit({{key}}, {{ARGV[3 * n - 2], ARGV[3 * n - 1], ARGV[3 * n]}})
+    end
+end
+return {{refused, states}}
+"""
+
+
+class SharedCharge(NamedTuple):
+    """Use of the limit `name`: `cost` of the `burst` that refills with `quota` a second."""
+
+    name: str
+    quota: int
+    burst: int
+    cost: int
+
+
+class Charging:
+    """Takes from limits that all processes share."""
+
+    def __init__(self, cache: CacheConnection) -> None:
+        self._cache = cache
+        self._script = cache.client.register_script(_SCRIPT)
+
+    async def take(
+        self, charges: Sequence[SharedCharge]
+    ) -> tuple[list[RateLimitState], int | None]:
+        """Take the charges if all fit; returns the states, and the first that does not fit.
+
+        Raises CacheAway.
+        """
+        keys = [charge.name for charge in charges]
+        numbers = [
+            number for charge in charges for number in (1 / charge.quota, charge.burst, charge.cost)
+        ]
+        answer = await self._cache.call(lambda: self._script(keys, numbers))
+        refused, found = cast("tuple[int, list[tuple[int, int, bytes, bytes]]]", answer)
+        states = [
+            RateLimitState(charge.burst, remaining, float(reset), float(retry))
+            for charge, (_, remaining, reset, retry) in zip(charges, found, strict=True)
+        ]
+        return states, refused - 1 if refused else None
