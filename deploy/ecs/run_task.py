@@ -2,6 +2,9 @@
 
     python run_task.py ENVIRONMENT [--cell b] TASK WORD...   such as: small worker keys create first
 
+`run_task.py small tools` starts a task in which you work by ECS Exec, and prints its command. With
+words it runs them: psql -c "SELECT 1", valkey-cli info, python -m node kafka group.
+
 Waits for the cell's services, which `setup` needs before they are healthy, then for the task. Exits
 with the task's exit code. The log of `keys` is deleted afterwards, because it has a key.
 """
@@ -21,6 +24,8 @@ _PAUSE_SECONDS = 10
 _WAIT_SECONDS = 1800
 # Commands whose output is a secret.
 _SECRET = ("keys",)
+# Task in which operators work.
+_TOOLS = "tools"
 
 Json = dict[str, Any]
 Aws = Callable[..., Json]
@@ -61,17 +66,9 @@ def run(
     `compact`: all tasks of a cell have one log group.
     """
     where = ("--cluster", prefix)
-    service = _service(aws, where, f"{prefix}-cell-{cell}-worker", pause)
     overrides = {"containerOverrides": [{"name": task, "command": words}]}
-    started = aws(
-        *("ecs", "run-task", *where, "--task-definition", f"{prefix}-{cell}-{task}"),
-        *("--network-configuration", json.dumps(service["networkConfiguration"])),
-        *("--capacity-provider-strategy", json.dumps(service["capacityProviderStrategy"])),
-        *("--overrides", json.dumps(overrides)),
-    )
-    if not started["tasks"]:
-        raise TaskFailed(f"ECS started no task: {started['failures']}")
-    arn = started["tasks"][0]["taskArn"]
+    more = ("--overrides", json.dumps(overrides))
+    arn = _start(aws, prefix, cell, task, more, pause)
     ended = _ended(aws, where, arn, pause)
     group = f"/{prefix}/{cell}" if compact else f"/{prefix}/{cell}/{task}"
     stream = f"{task}/{task}/{arn.rsplit('/', 1)[1]}"
@@ -84,6 +81,44 @@ def run(
     if code is None:
         raise TaskFailed(f"the task ended before it ran: {ended.get('stoppedReason')}")
     return int(code)
+
+
+def shell(aws: Aws, prefix: str, cell: str, pause: Callable[[float], None]) -> str:
+    """Start the task `tools`; returns the command that opens a shell in it. Raises TaskFailed."""
+    where = ("--cluster", prefix)
+    arn = _start(aws, prefix, cell, _TOOLS, ("--enable-execute-command",), pause)
+    for _ in range(_WAIT_SECONDS // _PAUSE_SECONDS):
+        task: Json = aws("ecs", "describe-tasks", *where, "--tasks", arn)["tasks"][0]
+        if task["lastStatus"] == "STOPPED":
+            raise TaskFailed(f"the task ended: {task.get('stoppedReason')}")
+        agents = task["containers"][0].get("managedAgents", ())
+        if any(one["lastStatus"] == "RUNNING" for one in agents):
+            words = ("--task", arn, "--container", _TOOLS, "--interactive", "--command", "bash")
+            return " ".join(("aws ecs execute-command", *where, *words))
+        pause(_PAUSE_SECONDS)
+    raise TaskFailed(f"the agent of ECS Exec does not run in {arn} after {_WAIT_SECONDS} s")
+
+
+def _start(
+    aws: Aws,
+    prefix: str,
+    cell: str,
+    task: str,
+    more: tuple[str, ...],
+    pause: Callable[[float], None],
+) -> str:
+    """Start a task in the network of the workers; returns its ARN."""
+    where = ("--cluster", prefix)
+    service = _service(aws, where, f"{prefix}-cell-{cell}-worker", pause)
+    started = aws(
+        *("ecs", "run-task", *where, "--task-definition", f"{prefix}-{cell}-{task}"),
+        *("--network-configuration", json.dumps(service["networkConfiguration"])),
+        *("--capacity-provider-strategy", json.dumps(service["capacityProviderStrategy"])),
+        *more,
+    )
+    if not started["tasks"]:
+        raise TaskFailed(f"ECS started no task: {started['failures']}")
+    return str(started["tasks"][0]["taskArn"])
 
 
 def _service(aws: Aws, where: tuple[str, ...], name: str, pause: Callable[[float], None]) -> Json:
@@ -112,13 +147,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment")
     parser.add_argument("--cell", default="a")
-    parser.add_argument("task", choices=("worker", "ingest", "setup", "canary"))
+    parser.add_argument("task", choices=("worker", "ingest", "setup", "canary", _TOOLS))
     parser.add_argument("words", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     settings = tomllib.loads((_ENVIRONMENTS / f"{given.environment}.toml").read_text())
     aws, prefix = command_line(settings["region"]), f"pixlake-{settings['stage']}"
     words = given.words or [given.task]
     try:
+        if given.task == _TOOLS and not given.words:
+            print(shell(aws, prefix, given.cell, time.sleep), "--region", settings["region"])
+            return 0
         where = (prefix, given.cell, given.task)
         return run(aws, *where, words, time.sleep, compact=settings.get("compact", False))
     except TaskFailed as error:

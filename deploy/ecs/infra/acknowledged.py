@@ -41,13 +41,30 @@ ACKNOWLEDGED: Final = (
     ),
     Acknowledged(
         _iam(_LOGS + r"/pixlake-[a-z-]+/[ab]/\w+:log-stream:\*"),
-        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup)|-canary/Canary)Execution",
+        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup|Tools)|-canary/Canary)Execution",
         "Streams of one named log group: ECS names the streams by task.",
     ),
     Acknowledged(
         _iam(r"\*"),
-        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup)|-canary/Canary)Execution",
+        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup|Tools)|-canary/Canary)Execution",
         "ecr:GetAuthorizationToken has no resource; the next statement limits the token's actions.",
+    ),
+    Acknowledged(
+        _iam(r"\*"),
+        ".*-cell-[ab]/ToolsTask",
+        "The channels of ECS Exec and logs:DescribeLogGroups have no resource.",
+    ),
+    Acknowledged(
+        _iam(_LOGS + r"/pixlake-[a-z-]+/exec:log-stream:\*"),
+        ".*-cell-[ab]/ToolsTask",
+        "Streams of one named log group: ECS names the streams by session.",
+    ),
+    Acknowledged(
+        _iam(
+            r"arn:<AWS::Partition>:kafka:[a-z0-9-]+:<AWS::AccountId>:group/pixlake-[a-z-]+/\*/pixlake"
+        ),
+        ".*-cell-[ab]/ToolsTask",
+        "One named consumer group of one cluster; AWS adds a generated id between the two names.",
     ),
     Acknowledged(
         _iam(r"\*"),
@@ -123,7 +140,7 @@ ACKNOWLEDGED: Final = (
     ),
     Acknowledged(
         "AwsSolutions-ECS2",
-        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup)|-canary/Canary)",
+        ".*(-cell-[ab]/(Head|Worker|Ingest|Setup|Tools)|-canary/Canary)",
         "Only addresses and sizes; every secret comes from Secrets Manager by its ARN, and a rule "
         "test looks for variables whose names sound like a secret.",
     ),

@@ -153,6 +153,25 @@ def consumer(cluster: str, topics: Sequence[str], group: str) -> list[iam.Policy
     ]
 
 
+def tools(cluster: str, topics: Sequence[str], group: str) -> list[iam.PolicyStatement]:
+    """Statements of the operators' task on MSK: looks at topics and group, changes a retention.
+
+    The names of the actions are those of the MSK Developer Guide, "Semantics of IAM authorization
+    policy actions and resources".
+    """
+    images, _ = topics
+    return [
+        allow(["kafka:GetBootstrapBrokers"], [cluster]),
+        allow(["kafka-cluster:Connect"], [cluster]),
+        allow(
+            ["kafka-cluster:DescribeTopic", "kafka-cluster:DescribeTopicDynamicConfiguration"],
+            topics,
+        ),
+        allow(["kafka-cluster:AlterTopicDynamicConfiguration"], [images]),
+        allow(["kafka-cluster:DescribeGroup"], [group]),
+    ]
+
+
 def producer(cluster: str, topic: str) -> list[iam.PolicyStatement]:
     """Statements of a producer, for a role of the producer: sends images, reads nothing."""
     return [

@@ -30,6 +30,7 @@ WORKER, INGEST, HEAD = "cell-a/WorkerTask", "cell-a/IngestTask", "cell-a/HeadTas
 ANALYST, REPLICATION = "analytics/Analyst", "data/ReplicationRole"
 WORKER_START, INGEST_START = "cell-a/WorkerExecution", "cell-a/IngestExecution"
 HEAD_START = "cell-a/HeadExecution"
+TOOLS = "cell-a/ToolsTask"
 MATRIX = [
     # A worker accepts, processes and erases images.
     (WORKER, "s3:PutObject", f"{LAKE}/images/t/00/id/record.json", ALLOW),
@@ -91,6 +92,17 @@ MATRIX = [
     (INGEST, "rds-db:connect", DB_USER, DENY),
     (INGEST, "s3:PutObject", f"{LAKE}/presets/web/2.json", DENY),
     (INGEST, "secretsmanager:GetSecretValue", SECRET, DENY),
+    # Operators look at Kafka and change a retention; they see no image, and no other secret.
+    (TOOLS, "kafka-cluster:DescribeGroup", GROUP, ALLOW),
+    (TOOLS, "kafka-cluster:AlterTopicDynamicConfiguration", TOPIC, ALLOW),
+    (TOOLS, "ssmmessages:OpenDataChannel", "*", ALLOW),
+    (TOOLS, "kafka-cluster:ReadData", TOPIC, DENY),
+    (TOOLS, "kafka-cluster:WriteData", TOPIC, DENY),
+    (TOOLS, "kafka-cluster:DeleteTopic", TOPIC, DENY),
+    (TOOLS, "kafka-cluster:AlterGroup", GROUP, DENY),
+    (TOOLS, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
+    (TOOLS, "s3:ListBucket", LAKE, DENY),
+    (TOOLS, "secretsmanager:GetSecretValue", SECRET, DENY),
     # The head only schedules, and has no data.
     (HEAD, "s3:GetObject", f"{LAKE}/images/t/00/id/record.json", DENY),
     (HEAD, "s3:GetObject", f"{LAKE}/store.json", DENY),
@@ -148,7 +160,7 @@ def test_rights(assembly: Assembly, role: str, action: str, resource: str, *, wa
     assert _allows(assembly, role, action, resource) is wanted
 
 
-# Secrets of each task. Only workers and the set-up know the password of the accounts.
+# Secrets of each task. Only workers, the set-up and operators know the password of the accounts.
 SECRETS = {
     "Head": {"RAY_AUTH_TOKEN", "RAY_REDIS_PASSWORD"},
     "Worker": {
@@ -157,6 +169,7 @@ SECRETS = {
     },
     "Ingest": {"RAY_AUTH_TOKEN"},
     "Setup": {"SETUP_MASTER_USER", "SETUP_MASTER_PASSWORD", "SETUP_PASSWORD"},
+    "Tools": {"PGUSER", "PGPASSWORD", "REDISCLI_AUTH"},
 }
 
 
@@ -170,7 +183,7 @@ def test_each_task_gets_its_secrets_and_no_other(assembly: Assembly) -> None:
         for task in assembly.resources("AWS::ECS::TaskDefinition", stack="cell-a")
     }
     cached = count(assembly, "AWS::ElastiCache::ReplicationGroup")
-    of_valkey = set() if cached else {"RAY_REDIS_PASSWORD", "NODE_CACHE_PASSWORD"}
+    of_valkey = set() if cached else {"RAY_REDIS_PASSWORD", "NODE_CACHE_PASSWORD", "REDISCLI_AUTH"}
     assert found == {kind: names - of_valkey for kind, names in SECRETS.items()}
 
 

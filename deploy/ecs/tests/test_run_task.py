@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from run_task import TaskFailed, run
+from run_task import TaskFailed, run, shell
 
 _ARN = "arn:aws:ecs:eu-west-1:1:task/pixlake-s/abc"
 _SERVICE = {
@@ -48,6 +48,28 @@ class Account:
 
 def _run(account: Account, *words: str) -> int:
     return run(account, "pixlake-s", "a", "worker", list(words), lambda _: None)
+
+
+def test_a_shell_is_opened_when_its_agent_runs() -> None:
+    account = Account()
+    agents = [{"name": "ExecuteCommandAgent", "lastStatus": "RUNNING"}]
+    account.states = [
+        {"lastStatus": "PENDING", "containers": [{}]},
+        {"lastStatus": "RUNNING", "containers": [{"managedAgents": agents}]},
+    ]
+    words = shell(account, "pixlake-s", "a", lambda _: None).split()
+    assert words[:3] == ["aws", "ecs", "execute-command"]
+    assert words[words.index("--task") + 1] == _ARN
+    started = next(one for one in account.calls if one[1] == "run-task")
+    assert "--enable-execute-command" in started
+    assert "--overrides" not in started
+
+
+def test_a_shell_in_a_task_that_ended_is_reported() -> None:
+    account = Account()
+    account.states = [{"lastStatus": "STOPPED", "stoppedReason": "CannotPullContainerError"}]
+    with pytest.raises(TaskFailed, match="CannotPullContainerError"):
+        shell(account, "pixlake-s", "a", lambda _: None)
 
 
 def test_tasks_of_a_compact_environment_have_one_log_group() -> None:

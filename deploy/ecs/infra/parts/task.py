@@ -22,6 +22,8 @@ DRAIN_SECONDS = 85
 # the processes. The rehearsal's drains took 17 s.
 SPOT_NOTICE_SECONDS = 120
 SPOT_DRAIN_SECONDS = 35
+# Life of a task in which people work.
+SHELL_SECONDS = 14_400
 # User and group that the image creates.
 USER = "10001:10001"
 _SCRATCH = "/scratch"
@@ -49,6 +51,8 @@ class Access:
     secret_arns: Sequence[str]
     key_arns: Sequence[str] = ()
     """keys of the secrets, in addition to that of the environment"""
+    interactive: bool = False
+    """True: people work in the task by ECS Exec, and it ends by itself"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def definition(
     group = shared.log_group if shared else f"/{settings.prefix}/{place.cell}/{kind}"
     log = None if shared else stack.log_group(f"{kind.title()}Log", group, place.key_arn)
     statements = list(access.statements)
-    if settings.cluster.ecs_exec:
+    if settings.cluster.ecs_exec or access.interactive:
         shells = group if shared else f"/{settings.prefix}/exec"
         statements += grants.shell(place.key_arn, _log_arn(stack, shells))
     # Without rights a task needs no role, and then has no credentials.
@@ -112,7 +116,9 @@ def definition(
             operating_system_family="LINUX",
             cpu_architecture="ARM64" if settings.cluster.architecture == "arm64" else "X86_64",
         ),
-        volumes=[ecs.CfnTaskDefinition.VolumeProperty(name=name) for name in _mounts(stack)],
+        volumes=[
+            ecs.CfnTaskDefinition.VolumeProperty(name=name) for name in _mounts(stack, access)
+        ],
         container_definitions=[
             _container(stack, kind, nodes, place, access, environment, group),
         ],
@@ -159,7 +165,7 @@ def _container(
         name=kind,
         image=place.image,
         essential=True,
-        command=[kind],
+        command=["sleep", str(SHELL_SECONDS)] if access.interactive else [kind],
         user=USER,
         # Ray reads the limit of the container, not that of the task.
         cpu=nodes.cpu,
@@ -167,7 +173,7 @@ def _container(
         readonly_root_filesystem=True,
         mount_points=[
             of.MountPointProperty(source_volume=name, container_path=path, read_only=False)
-            for name, path in _mounts(stack).items()
+            for name, path in _mounts(stack, access).items()
         ],
         # Fargate supports neither security options nor shared memory.
         docker_security_options=["no-new-privileges"] if on_ec2 else None,
@@ -187,7 +193,9 @@ def _container(
         port_mappings=[of.PortMappingProperty(container_port=ports.API, protocol="tcp")]
         if kind == "worker"
         else None,
-        health_check=of.HealthCheckProperty(
+        health_check=None
+        if access.interactive
+        else of.HealthCheckProperty(
             command=["CMD", "python", "-m", "node.health"],
             interval=10,
             timeout=5,
@@ -232,10 +240,13 @@ def _shared_memory(nodes: Nodes) -> int:
     return int(nodes.memory * SHARED_MEMORY_SHARE)
 
 
-def _mounts(stack: Stack) -> dict[str, str]:
+def _mounts(stack: Stack, access: Access) -> dict[str, str]:
     """Return the writable volumes and their folders; ECS Exec's agent needs two of its own."""
     agent = {"ssm-state": "/var/lib/amazon", "ssm-log": "/var/log/amazon"}
-    return {"scratch": _SCRATCH, **(agent if stack.settings.cluster.ecs_exec else {})}
+    return {
+        "scratch": _SCRATCH,
+        **(agent if stack.settings.cluster.ecs_exec or access.interactive else {}),
+    }
 
 
 def _log_arn(stack: Stack, group: str) -> str:

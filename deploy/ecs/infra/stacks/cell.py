@@ -1,5 +1,6 @@
 """Cell: one Ray cluster with one image. New code is a new cell; weights move requests to it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from aws_cdk import aws_ecs as ecs
@@ -12,12 +13,14 @@ from infra.parts import task, valkey
 from infra.parts.scaling import follow_backlog
 from infra.parts.service import Fleet, service
 from infra.parts.surroundings import Surroundings
-from infra.settings import Cell, Settings
+from infra.settings import Cell, Nodes, Settings
 from infra.stack import Stack
 
 # Time to live of the head's DNS record: the longest time until nodes find a new head.
 _DNS_SECONDS = 10
 _KINDS = ("head", "worker", "ingest")
+_TOOLS = Nodes(cpu=256, memory=1024, minimum=0, maximum=1)
+_Rights = Callable[[str, Sequence[str], str], list[iam.PolicyStatement]]
 # How long nodes wait for a lost head. ECS needs a few minutes for a new head at worst; without
 # Ray's state the new head is another cluster.
 _WITH_STATE_SECONDS, _WITHOUT_SECONDS = 600, 60
@@ -46,6 +49,7 @@ class CellStack(Stack):
         self.worker.add_resource_dependency(head)
         self.ingest.add_resource_dependency(head)
         self._setup()
+        self._tools()
 
     def _shared(self) -> task.Shared:
         """Create the log group of all tasks, and the role that starts them."""
@@ -151,7 +155,7 @@ class CellStack(Stack):
 
     def _ingest(self) -> ecs.CfnService:
         data, nodes = self._around.data, self.settings.cluster.ingest
-        rights, variables = self._kafka()
+        rights, variables = self._kafka(grants.consumer)
         own = grants.ingest(data.bucket_arn, data.bucket_key_arn, self._distribution_arn())
         statements = [*own, *rights]
         environment = self._environment() | self._invalidates() | variables
@@ -166,12 +170,12 @@ class CellStack(Stack):
             follow_backlog(self, "ingest", consumers, nodes, self._cell.name)
         return consumers
 
-    def _kafka(self) -> tuple[list[iam.PolicyStatement], dict[str, str]]:
-        """Return the rights and variables of the consumer."""
+    def _kafka(self, rights_on: _Rights) -> tuple[list[iam.PolicyStatement], dict[str, str]]:
+        """Return the rights and variables of a client of Kafka."""
         streaming, existing = self._around.streaming, self.settings.kafka.existing
         if streaming is not None:
             cluster = streaming.cluster.attr_arn
-            rights = grants.consumer(cluster, streaming.topics, streaming.group_arn)
+            rights = rights_on(cluster, streaming.topics, streaming.group_arn)
             return rights, {"NODE_KAFKA_CLUSTER_ARN": cluster}
         if existing is None:
             raise ValueError("kafka.existing is required without a cluster of this environment")
@@ -181,7 +185,7 @@ class CellStack(Stack):
                 for name in (contract.TOPIC, contract.DEAD_LETTERS)
             ]
             group = existing.resource_arn("group", contract.GROUP)
-            rights = grants.consumer(existing.cluster_arn, topics, group)
+            rights = rights_on(existing.cluster_arn, topics, group)
             return rights, {"NODE_KAFKA_CLUSTER_ARN": existing.cluster_arn}
         return [], {
             "KAFKA_BOOTSTRAP_SERVERS": existing.bootstrap_servers or "",
@@ -192,6 +196,38 @@ class CellStack(Stack):
         """Create the one-off task that creates the service's database user; operators run it."""
         nodes, access = self.settings.cluster.head, self._setup_access()
         task.definition(self, "setup", nodes, self.place, access, self._environment())
+
+    def _tools(self) -> None:
+        """Create the task in which operators follow the runbook; they run it on demand."""
+        data, place = self._around.data, self.place
+        user = data.database_user_arn
+        secrets = {"PGUSER": f"{user}:username::", "PGPASSWORD": f"{user}:password::"}
+        arns = [user]
+        if data.cache_token is not None:
+            secrets["REDISCLI_AUTH"] = data.cache_token.ref
+            arns.append(data.cache_token.ref)
+        rights, kafka = self._kafka(grants.tools)
+        access = task.Access(rights, secrets, arns, self._copied_keys(), interactive=True)
+        task.definition(
+            self,
+            "tools",
+            _TOOLS,
+            replace(place, image=f"{place.image}-tools"),
+            access,
+            self._environment() | kafka | self._for_psql(),
+        )
+
+    def _for_psql(self) -> dict[str, str]:
+        database = self._around.data.database
+        return {
+            "PGHOST": database.attr_endpoint_address,
+            "PGPORT": database.attr_endpoint_port,
+            "PGDATABASE": "pixlake",
+            "PGSSLMODE": "verify-full",
+            "PGSSLROOTCERT": "/etc/pixlake/rds.pem",
+            # The accounts are changed by `pixlake keys`, and not by a mistyped statement.
+            "PGOPTIONS": "-c default_transaction_read_only=on",
+        }
 
     def _setup_access(self) -> task.Access:
         database = self._around.data.database
