@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lake.tables.columns import LOCAL_MS
-from lake.tables.rows import conform
+from lake.tables.conforming import conform
 from lake.tables.schema import IMAGES, SCHEMA_VERSION
 
 HOME = datetime(2026, 11, 23, 10, 4, tzinfo=UTC)

@@ -3,16 +3,14 @@
 The hashes are compared within one audit only and are never stored.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lake.errors import UnreadableObject
-from lake.tables.rows import conform, erased_ids
+from lake.tables.table_file import TableFile
 from lake.tables.tables import Journaled, Table
 
 HASH = "row_hash"
@@ -52,35 +50,27 @@ class RowFile:
     """Parquet file of a table; raises UnreadableObject when it is opened, and while it is read."""
 
     def __init__(self, key: str, data: bytes, of: Table) -> None:
-        self._key, self._of = key, of
+        self._key = key
         if data[:4] != _MAGIC:  # PyArrow looks at the end only, other readers at both
             raise UnreadableObject(f"Parquet file {key} does not begin as one", value=key)
-        with self._reading():
-            self._file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-            # Several files are read at once, so threads for the columns of one cost only time.
-            self._batches = self._file.iter_batches(BATCH, use_threads=False)
-        self.left = int(self._file.metadata.num_rows)
+        self._file = TableFile(key, data, of)
+        # Several files are read at once, so threads for the columns of one cost only time.
+        self._slices = self._file.slices(BATCH)
+        self.left = self._file.rows
         """number of rows that are not read yet"""
 
     def read(self) -> pa.Table:
         """Read the next rows, and check the checksums of their pages."""
-        with self._reading():
-            rows = conform(pa.Table.from_batches([next(self._batches)]), self._of, self._key)
+        rows = next(self._slices, None)
+        if rows is None:
+            raise UnreadableObject(f"Parquet file {self._key} lacks rows", value=self._key)
         self.left -= len(rows)
         return rows
 
     @property
     def erased(self) -> frozenset[str]:
         """Erased ids in the footer of a segment."""
-        return erased_ids(self._key, self._file.schema_arrow.empty_table())
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except (pa.ArrowException, OSError, ValueError, StopIteration) as error:
-            text = f"Parquet file {self._key}: {error}"
-            raise UnreadableObject(text, value=self._key) from error
+        return self._file.erased
 
 
 class RowBuffer:

@@ -13,9 +13,10 @@ import pyarrow.ipc
 
 from lake.errors import UnreadableObject, UnstorableRow
 from lake.old_columns import refuse_old_columns, refuse_old_json
+from lake.tables.conforming import conform, without_holes
 from lake.tables.ids import first_of_each, parse_ids
 from lake.tables.row_lines import read_lines, write_lines
-from lake.tables.rows import conform, in_order
+from lake.tables.rows import in_order
 from lake.tables.schema import IMAGES, TOMBSTONES, Tombstone
 from lake.tables.tables import IMAGE_TABLE, Journaled, Table
 
@@ -46,6 +47,8 @@ class Decoded:
     """objects that were read"""
     images: list[pa.Table] = field(default_factory=list)
     """fewer tables than objects; rows may repeat an id"""
+    counts: list[Sequence[tuple[str, int]]] = field(default_factory=list)
+    """objects of each table in the order of its rows, each with its number of rows"""
     tombstones: dict[str, tuple[Tombstone, ...]] = field(default_factory=dict)
     unreadable: dict[str, UnreadableObject] = field(default_factory=dict)
 
@@ -53,6 +56,7 @@ class Decoded:
         """Add the content of other objects."""
         self.keys |= later.keys
         self.images += later.images
+        self.counts += later.counts
         self.tombstones |= later.tombstones
         self.unreadable |= later.unreadable
 
@@ -112,7 +116,7 @@ def decode_journal(key: str, data: bytes, of: Table = IMAGE_TABLE) -> JournalRow
             tombstones = tuple(Tombstone.model_validate(row) for row in table.to_pylist())
             return JournalRows(tombstones=tombstones)
         parse_ids(table[of.id])
-        return JournalRows(images=_without_holes(conform(table, of, key)))
+        return JournalRows(images=without_holes(conform(table, of, key)))
     except (*_UNREADABLE, KeyError) as error:
         refuse_old_json("journal object", key, data)
         raise UnreadableObject(f"journal object {key}: {error}", value=key) from error
@@ -150,6 +154,7 @@ def _decode_into(decoded: Decoded, key: str, data: bytes, of: Table) -> None:
         decoded.tombstones[key] = rows.tombstones
     else:
         decoded.images.append(rows.images)
+        decoded.counts.append([(key, len(rows.images))])
 
 
 def _lines_into(decoded: Decoded, objects: Sequence[tuple[str, bytes]], of: Table) -> None:
@@ -159,19 +164,12 @@ def _lines_into(decoded: Decoded, objects: Sequence[tuple[str, bytes]], of: Tabl
         return
     try:
         decoded.images.append(_rows_of_lines(b"".join(data for _, data in objects), of))
+        decoded.counts.append([(key, data.count(b"\n")) for key, data in objects])
         decoded.keys.update(key for key, _ in objects)
     except _UNREADABLE:
         half = len(objects) // 2
         _lines_into(decoded, objects[:half], of)
         _lines_into(decoded, objects[half:], of)
-
-
-def _without_holes(rows: pa.Table) -> pa.Table:
-    """Return the rows; raises ValueError for a null in a column that a segment requires."""
-    for column, kind in zip(rows.columns, rows.schema, strict=True):
-        if column.null_count and not kind.nullable:
-            raise ValueError(f"{kind.name} is missing")
-    return rows
 
 
 def _rows_of_lines(data: bytes, of: Table) -> pa.Table:

@@ -18,7 +18,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from lake.errors import KeyMissing, Mismatch, UnreadableObject
-from lake.read.parquet_columns import read_columns
+from lake.seal.parquet_columns import ColumnReader
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 
@@ -56,7 +56,7 @@ class TenantIndex:
     """Reads and caches the holdings of files, by version."""
 
     def __init__(self, store: ObjectStore, max_bytes: int = _MAX_BYTES) -> None:
-        self._store = store
+        self._columns = ColumnReader(store)
         self._known: LRUCache[tuple[str, str], Holdings] = LRUCache(
             max_bytes, getsizeof=lambda each: each.nbytes
         )
@@ -70,7 +70,7 @@ class TenantIndex:
         if (known := self._known.get(version)) is not None:
             return known
         try:
-            rows = await read_columns(self._store, file, ("tenant", "window_start"))
+            rows = await self._columns.read(file, ("tenant", "window_start"))
         except (UnreadableObject, Mismatch, KeyMissing):
             return None
         found = await asyncio.to_thread(_holdings, rows)

@@ -5,15 +5,12 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from lake import layout
 from lake.errors import UnreadableObject
 from lake.seal.segments import complete_chain
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.tables.rows import metadata_bytes
+from lake.tables.table_file import TableFile, metadata_bytes
 from lake.tables.tables import Table
 
 # Large enough for the metadata of a file with a few row groups and a minute's sources.
@@ -126,16 +123,16 @@ async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
 
 
 def _parse(key: str, tail: bytes) -> Footer:
+    # PyArrow finds the metadata from the end of a file, so the last bytes suffice.
+    file = TableFile(key, tail)
+    metadata = file.metadata
     try:
-        # PyArrow finds the metadata from the end of a file, so the last bytes suffice.
-        of_file = pq.read_metadata(pa.BufferReader(tail))
-        metadata = of_file.metadata
         sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
         cuts = tuple(layout.parse_window(name) for name in json.loads(metadata[_CUTS]))
         unreadable, kept = (
             tuple(str(name) for name in json.loads(metadata.get(key, "[]")))
             for key in (_UNREADABLE, _KEPT)
         )
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
-    return Footer(sources, cuts, unreadable, kept, of_file.num_rows)
+    return Footer(sources, cuts, unreadable, kept, file.rows)

@@ -5,6 +5,7 @@ its footer names the segment. Otherwise one such segment would hold its hour, an
 watermark, until it expires.
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -12,7 +13,6 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lake import layout
 from lake.errors import Mismatch, OldColumns, UnreadableObject
@@ -21,7 +21,8 @@ from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.row_groups import RowGroups
-from lake.tables.rows import conform, decode_chain_file, erased_ids
+from lake.tables.rows import ROW_GROUP, decode_chain_file, erased_ids
+from lake.tables.table_file import TableFile
 from lake.tables.tables import Table
 
 
@@ -73,8 +74,7 @@ class CopyWriter:
                     del table
             kept = [segment for segment in read.unreadable if present.has(segment)]
             if kept and present.stored is not None:
-                for start in sorted({start for each in kept if (start := _window_of(each))}):
-                    table = await self._salvaged(start, read, present.stored)
+                async for table in self._salvaged(kept, read, present.stored):
                     rows += len(table)
                     await self._idle_executor.run(groups.add, table)
             lacking = tuple(name_of(each) for each in read.unreadable if each not in kept)
@@ -100,23 +100,34 @@ class CopyWriter:
         read.segments.append(stored)
         return table
 
-    async def _salvaged(self, start: datetime, read: _Read, copy: Stored) -> pa.Table:
-        """Rows of a window in the present copy that no other segment of the window has or erased.
+    async def _salvaged(
+        self, kept: list[Stored], read: _Read, copy: Stored
+    ) -> AsyncIterator[pa.Table]:
+        """Yield the rows in the present copy of all windows of these segments.
 
-        Raises UnreadableObject, Mismatch, KeyMissing.
+        Leaves out rows that another segment of their window has or erased. Raises UnreadableObject,
+        Mismatch, KeyMissing.
         """
-        others: set[str] = set()
-        for segment in read.segments:
-            if segment not in read.unreadable and _window_of(segment) == start:
-                table, _ = await self._read(segment)
-                others |= {*table[self._table.id].to_pylist(), *erased_ids(segment.key, table)}
+        starts = {start for each in kept if (start := _window_of(each))}
+        known = {start: await self._known(start, read) for start in sorted(starts)}
         data, stored = await self._store.get(copy.key)
         if stored.etag != copy.etag:
             raise Mismatch(f"{stored.key} has changed since it was listed")
-        pick = partial(_rows_of_window, stored.key, data, start, self._table)
-        copied = await self._idle_executor.run(pick)
-        known = pc.is_in(copied[self._table.id], pa.array(sorted(others), pa.string()))
-        return copied.filter(pc.invert(known))
+        open_copy = partial(TableFile, stored.key, data, self._table)
+        file: TableFile = await self._idle_executor.run(open_copy)
+        slices = file.slices(ROW_GROUP)
+        while (rows := await self._idle_executor.run(next, slices, None)) is not None:
+            for start, ids in known.items():
+                yield await self._idle_executor.run(_of_window, rows, start, ids, self._table)
+
+    async def _known(self, start: datetime, read: _Read) -> pa.Array:
+        """Ids that the readable segments of a window have or erased."""
+        known: set[str] = set()
+        for segment in read.segments:
+            if segment not in read.unreadable and _window_of(segment) == start:
+                table, _ = await self._read(segment)
+                known |= {*table[self._table.id].to_pylist(), *erased_ids(segment.key, table)}
+        return pa.array(sorted(known), pa.string())
 
     async def still_unreadable(self, footer: Footer, segments: list[Stored]) -> bool:
         """Read again the segments that did not parse; True if none of them parses now."""
@@ -140,15 +151,7 @@ def _window_of(segment: Stored) -> datetime | None:
     return parsed[0] if parsed else None
 
 
-def _rows_of_window(key: str, data: bytes, start: datetime, table: Table) -> pa.Table:
-    """Rows of one window in a compacted file, by row groups; raises UnreadableObject."""
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        found = [
-            rows.filter(pc.equal(rows["window_start"], pa.scalar(start)))
-            for rows in map(file.read_row_group, range(file.num_row_groups))
-        ]
-        rows = pa.concat_tables(found) if found else table.columns.empty_table()
-        return conform(rows, table, key)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableObject(f"compacted file {key}: {error}", value=key) from error
+def _of_window(rows: pa.Table, start: datetime, known: pa.Array, table: Table) -> pa.Table:
+    """Rows of one window, without those with known ids."""
+    own = rows.filter(pc.equal(rows["window_start"], pa.scalar(start)))
+    return own.filter(pc.invert(pc.is_in(own[table.id], known)))

@@ -10,18 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 from cachetools import LRUCache
 
 from lake import layout
 from lake.errors import KeyMissing, UnreadableObject
+from lake.seal.parquet_columns import ColumnReader
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.store.idle_executor import IdleExecutor
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.ids import IdSet, parse_ids
-from lake.tables.rows import decode_chain_file, erased_ids, id_column, metadata_bytes
+from lake.tables.rows import decode_chain_file, erased_ids
 from lake.tables.tables import IMAGE_TABLE, Table
 
 
@@ -69,10 +69,16 @@ class Chains:
         sizes: SealerSizes = SIZES,
         table: Table = IMAGE_TABLE,
     ) -> None:
-        self._sizes = sizes
         self._store = store
         self._table = table
         self._idle_executor = idle_executor
+        self._columns = ColumnReader(
+            store,
+            idle_executor.run,
+            of=table,
+            whole_bytes=sizes.whole_bytes,
+            tail_bytes=sizes.tail_bytes,
+        )
         self._known: LRUCache[tuple[str, str], Known] = LRUCache(
             sizes.known_bytes, getsizeof=lambda known: known.nbytes
         )
@@ -103,32 +109,8 @@ class Chains:
             self._known[file.key, file.etag] = known
 
     async def _read_known(self, file: Stored) -> Known:
-        if not file.size:  # an empty range is an error of the store
-            raise UnreadableObject(f"segment {file.key} is empty", value=file.key)
-        if file.size <= self._sizes.whole_bytes:
-            source: object = await self._store.piece(file.key, 0, file.size, file.etag)
-        else:
-            source = await self._read_pieces(file)
-        return await self._idle_executor.run(parse_known, file.key, source, self._table)
-
-    async def _read_pieces(self, file: Stored) -> pa.BufferReader:
-        """Read metadata and ids of a file; the other bytes of the buffer are zeros."""
-        # Pages of zeros that are never accessed take no memory.
-        image = np.zeros(file.size, np.uint8)
-
-        async def fetch(start: int, end: int) -> None:
-            data = await self._store.piece(file.key, start, end, file.etag)
-            image[start:end] = np.frombuffer(data, np.uint8)
-
-        start = file.size - min(file.size, self._sizes.tail_bytes)
-        await fetch(start, file.size)
-        needed = file.size - metadata_bytes(file.key, image[-8:].tobytes())
-        if needed < start:
-            await fetch(max(needed, 0), start)
-        known = pa.BufferReader(pa.py_buffer(image))
-        ranges = await self._idle_executor.run(id_column, file.key, known, self._table)
-        await asyncio.gather(*(fetch(*span) for span in ranges))
-        return pa.BufferReader(pa.py_buffer(image))
+        table = await self._columns.read(file, [self._table.id])
+        return await self._idle_executor.run(parse_known, file.key, table, self._table)
 
 
 def chain_of(window_start: datetime, listed: Iterable[Stored], table: Table = IMAGE_TABLE) -> Chain:
@@ -181,9 +163,8 @@ async def read_rows(store: ObjectStore, key: str) -> pa.Table:
     return await asyncio.to_thread(decode_chain_file, key, data)
 
 
-def parse_known(key: str, source: object, of: Table) -> Known:
+def parse_known(key: str, table: pa.Table, of: Table) -> Known:
     """Parse the ids of a segment and of its footer; raises UnreadableObject."""
-    table = decode_chain_file(key, source, [of.id])
     try:
         return Known(ids=IdSet(parse_ids(table[of.id])), erased=IdSet.of(erased_ids(key, table)))
     except ValueError as error:

@@ -17,7 +17,7 @@ import pyarrow.json
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from lake.tables.rows import say_newer
+from lake.tables.conforming import say_newer
 from lake.tables.schema import NOT_IN_ROWS
 from lake.tables.tables import Journaled, Table
 

@@ -3,8 +3,6 @@
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
 from typing import IO, Any
 
 import numpy as np
@@ -13,17 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lake.errors import UnreadableObject
 from lake.logs import logger
-from lake.old_columns import refuse_old_columns
 from lake.tables.ids import parse_ids
 from lake.tables.schema import IMAGES, ImageRecord
+from lake.tables.table_file import ERASED, VERSION, TableFile, parse_erased
 from lake.tables.tables import IMAGE_TABLE, Table
 
 log = logger(__name__)
 
-_ERASED = b"pixlake.erased"
-_VERSION = b"pixlake.schema_version"
 # Rows of a row group. DuckDB and Athena split their work by row groups.
 ROW_GROUP = 131_072
 # Rows decoded at once while a segment is rewritten; this bounds the memory.
@@ -122,33 +117,27 @@ def without_rows(key: str, data: bytes, dead: frozenset[str]) -> bytes:
 
     Columns of a newer version stay. Raises UnreadableObject.
     """
-    try:
-        source = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        of = _as_written(source.schema_arrow)
-        held = source.read(columns=["image_id"])
-        gone = frozenset(held["image_id"].to_pylist()) & dead
-        sink = io.BytesIO()
-        footer = chain_footer(erased_ids(key, held) | gone)
-        with writer_of(sink, of, footer) as writer:
-            for n in range(source.num_row_groups):
-                parts = source.iter_batches(_SLICE, row_groups=[n])
-                tables = (conform(pa.Table.from_batches([part]), of, key) for part in parts)
-                kept = [without(table, gone) for table in tables]
-                table = pa.concat_tables([of.columns.empty_table(), *kept])
-                writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableObject(f"segment {key}: {error}", value=key) from error
+    source = TableFile(key, data, with_newer=True)
+    held = source.read_columns(["image_id"])
+    gone = frozenset(held["image_id"].to_pylist()) & dead
+    sink = io.BytesIO()
+    footer = chain_footer(erased_ids(key, held) | gone)
+    with writer_of(sink, source.table, footer) as writer:
+        for n in range(source.groups):
+            kept = [without(part, gone) for part in source.slices(_SLICE, group=n)]
+            table = pa.concat_tables([source.table.columns.empty_table(), *kept])
+            writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
     return sink.getvalue()
 
 
 def chain_footer(erased: Iterable[str]) -> dict[bytes, str]:
     """Build a segment's footer: the ids that may never have a row in this window."""
-    return {_ERASED: json.dumps(sorted(set(erased)))}
+    return {ERASED: json.dumps(sorted(set(erased)))}
 
 
 def writer_of(sink: IO[bytes], of: Table, footer: Mapping[bytes, str]) -> pq.ParquetWriter:
     """Open a writer of a table's Parquet files; `footer` is written beside the schema version."""
-    schema = of.columns.with_metadata({_VERSION: str(of.version), **footer})
+    schema = of.columns.with_metadata({VERSION: str(of.version), **footer})
     sorting = [(of.time, "ascending"), (of.id, "ascending")]
     return pq.ParquetWriter(
         sink,
@@ -169,87 +158,10 @@ def decode_chain_file(
     key: str, source: object, columns: Sequence[str] | None = None, of: Table = IMAGE_TABLE
 ) -> pa.Table:
     """Decode the rows of a segment (bytes or a seekable file); raises UnreadableObject."""
-    try:
-        if isinstance(source, bytes):
-            source = pa.BufferReader(source)
-        file = pq.ParquetFile(source, page_checksum_verification=True)
-        table = file.read(columns=columns, use_threads=columns is None)  # one column is one task
-        if columns is not None and table.num_columns < len(columns):
-            refuse_old_columns("segment", key, file.schema_arrow.names)
-        return table if columns is not None else conform(table, of, key)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableObject(f"segment {key}: {error}", value=key) from error
+    file = TableFile(key, source, of)
+    return file.read() if columns is None else file.read_columns(columns)
 
 
 def erased_ids(key: str, table: pa.Table) -> frozenset[str]:
     """Return the erased ids in a segment's footer; raises UnreadableObject."""
-    try:
-        return frozenset(json.loads((table.schema.metadata or {})[_ERASED]))
-    except (KeyError, ValueError) as error:
-        raise UnreadableObject(f"segment {key} has no list of erased ids", value=key) from error
-
-
-def metadata_bytes(key: str, end: bytes) -> int:
-    """Return the size of a Parquet file's footer in bytes; `end`: the file's last 8 bytes.
-
-    Raises UnreadableObject.
-    """
-    if end[4:] != b"PAR1":
-        raise UnreadableObject(f"{key} is not a Parquet file", value=key)
-    return int.from_bytes(end[:4], "little") + len(end)
-
-
-def id_column(key: str, source: object, of: Table = IMAGE_TABLE) -> list[tuple[int, int]]:
-    """Return the byte ranges of the id column in a segment; raises UnreadableObject."""
-    try:
-        metadata = pq.read_metadata(source)
-        column = metadata.schema.names.index(of.id)
-        chunks = [metadata.row_group(n).column(column) for n in range(metadata.num_row_groups)]
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise UnreadableObject(f"segment {key}: {error}", value=key) from error
-    starts = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
-    return [
-        (start, start + chunk.total_compressed_size)
-        for start, chunk in zip(starts, chunks, strict=True)
-    ]
-
-
-def conform(table: pa.Table, of: Table = IMAGE_TABLE, key: str = "") -> pa.Table:
-    """Convert a table of any schema version to this one; columns that it lacks become null.
-
-    Raises OldColumns, with the `key` of the object that has the rows.
-    """
-    metadata = table.schema.metadata
-    if table.schema.equals(of.columns):
-        return table
-    refuse_old_columns("object with rows", key, table.column_names)
-    say_newer(of, table.column_names)
-    columns = [
-        table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(table), f.type)
-        for f in of.columns
-    ]
-    return pa.table(columns, schema=of.columns).replace_schema_metadata(metadata)
-
-
-def say_newer(of: Table, columns: Iterable[str]) -> None:
-    """Log once which of these columns the table of this version does not have."""
-    if newer := set(columns) - set(of.columns.names):
-        _say_once(of.name, tuple(sorted(newer)))
-
-
-@cache
-def _say_once(table: str, newer: tuple[str, ...]) -> None:
-    """Log once for each set of columns: there are many such rows during an upgrade."""
-    log.warning("a newer version wrote rows; its columns are ignored", table=table, columns=newer)
-
-
-def _as_written(schema: pa.Schema) -> Table:
-    """Return the image table with all columns of a file, including those of newer versions."""
-    columns = pa.unify_schemas(
-        [IMAGES, schema.remove_metadata()],
-        promote_options="permissive",  # merges the fields of `renditions`, too
-    )
-    if columns.equals(IMAGES):
-        return IMAGE_TABLE
-    version = max(int((schema.metadata or {}).get(_VERSION, b"0")), IMAGE_TABLE.version)
-    return replace(IMAGE_TABLE, version=version, columns=columns)
+    return parse_erased(key, table.schema.metadata or {})

@@ -14,7 +14,7 @@ from lake.errors import StoreUnavailable, UnreadableObject
 from lake.lake import Lake
 from lake.read.image_filter import EVERY_IMAGE
 from lake.read.listing import Bounds, Listing
-from lake.read.parquet_columns import read_columns
+from lake.seal.parquet_columns import ColumnReader
 from lake.seal.sizes import SealerSizes
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
@@ -265,5 +265,6 @@ async def test_a_damaged_footer_of_a_large_copy_hides_nothing(lake: Lake) -> Non
         await lake.store.put(copy.key, bytes(damaged))
         with suppress(UnreadableObject, StoreUnavailable):
             file = await lake.store.head(copy.key)
-            await read_columns(lake.store, file, ("tenant", "window_start"), whole_bytes=0)
+            reader = ColumnReader(lake.store, whole_bytes=0)
+            await reader.read(file, ("tenant", "window_start"))
         assert await walk(later, 10) == [image_id("mine")]

@@ -13,7 +13,7 @@ from unittest import mock
 from pyarrow import parquet
 
 from lake.commit.journal_objects import Decoded, decode_journals
-from lake.seal.segments import parse_known
+from lake.tables.rows import decode_chain_file
 from lake.tables.tables import Table
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.world import World
@@ -30,7 +30,7 @@ def _decode_journals(objects: Sequence[tuple[str, bytes]], of: Table) -> Decoded
     return _decode(tuple(objects), of)
 
 
-_parse_known = lru_cache(256)(parse_known)
+_decode_columns = lru_cache(256)(decode_chain_file)
 
 
 _Writer = parquet.ParquetWriter
@@ -55,7 +55,7 @@ def simulated(seed: int) -> Iterator[World]:
             mock.patch("uuid.uuid4", partial(_uuid, names)),
             # Pure functions, cached: stories read the same bytes many times.
             mock.patch("lake.commit.journal_reading.decode_journals", _decode_journals),
-            mock.patch("lake.seal.segments.parse_known", _parse_known),
+            mock.patch("lake.seal.parquet_columns.decode_chain_file", _decode_columns),
             # A compressor for each column of a file costs a quarter of a story's time.
             mock.patch("pyarrow.parquet.ParquetWriter", _uncompressed),
             mock.patch("lake.seal.sealer.random", random.Random(seed + 3)),
