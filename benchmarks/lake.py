@@ -1,6 +1,6 @@
-"""Benchmarks of the lake: `python -m benchmarks.lake [seal|small|backlog|journal|query|listing]`.
+"""Benchmarks of the lake: `python -m benchmarks.lake [NAME...]`.
 
-`listing_10m` runs only if it is named.
+NAME is seal, small, backlog, journal, query, listing or waiting; `listing_10m` runs only if named.
 Prints JSON lines {"name", "value", "unit", "must", "aim", "ok"}: `must` is the limit, `aim` the
 goal. Sealing runs on one core in a separate process, so that its memory is measured alone. The exit
 code is 1 if a figure misses its `must`.
@@ -26,6 +26,7 @@ from benchmarks.lake_backlog import backlog, compaction
 from benchmarks.lake_listing import listing
 from benchmarks.lake_rows import generated
 from benchmarks.lake_small import small
+from benchmarks.lake_waiting import waiting
 from lake import layout
 from lake.commit.journal import Journal
 from lake.commit.journal_objects import encode_rows
@@ -204,8 +205,18 @@ def bench_listing_10m() -> bool:
     return bench_listing(10_000_000)
 
 
+def bench_waiting() -> bool:
+    """Measure the newest page while one window of the journal waits, and while ten wait."""
+    one, ten = waiting(1), waiting(10)
+    good = report("listing_waiting_first", ten.first, "ms", must=5000, aim=1000, low=True)
+    good &= report("listing_waiting", ten.later, "ms", must=500, aim=100, low=True)
+    ratio = ten.later / one.later
+    return good & report("listing_ten_windows_to_one", ratio, "x", must=2, aim=1.2, low=True)
+
+
 if __name__ == "__main__":
-    usual = [bench_seal, bench_small, bench_backlog, bench_journal, bench_query, bench_listing]
+    sealing = [bench_seal, bench_small, bench_backlog, bench_journal]
+    usual = [*sealing, bench_query, bench_listing, bench_waiting]
     every = [*usual, bench_listing_10m]
     asked = sys.argv[1:] or [bench.__name__[6:] for bench in usual]
     results = [bench() for bench in every if bench.__name__[6:] in asked]

@@ -1,17 +1,20 @@
 """Listing of a tenant's images, newest window first; costs by page, not by the size of the lake.
 
 One page:
-  1. read the journal: unsealed rows of the tenant, and erasures of everybody
+  1. list the windows of the journal
   2. read the watermark, list the compacted files before it, and the hours after it
-  3. hour by hour, newest first: find the windows with rows of the tenant (`TenantIndex`)
-  4. read the chains of these windows, until the page is full or has cost enough
-Rows move from the journal to the chains, so this order misses none. A sealer that changes an hour
-before the watermark changes its compacted file before the journal, so the index misses none.
+  3. hour by hour, newest first: find the windows with rows of the tenant (`TenantIndex`), and those
+     that wait
+  4. a few windows at a time, until the page is full or has cost enough: read what waits in them
+     (`WaitingRows`), then list their hours again, then read their chains
+Rows move from the journal to the chains, so this order misses none. Of a window that waits, the
+files of its own chain say whether they have rows of the tenant: the index is of an earlier moment.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -97,20 +100,33 @@ class _Cost:
         return self.bytes > self._bounds.bytes or self._time() > self._ends
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Hour:
-    """Files of an hour that say whose rows it has, and its segments; None: not listed yet."""
+    """Copies of an hour, if readers may use them, and its segments; None: not listed yet."""
 
     start: datetime
-    files: list[Stored] = field(default_factory=list)
+    copies: list[Stored] = field(default_factory=list)
     segments: list[Stored] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Window that a page reads; `waits`: its journal may have rows or erasures.
+
+    `indexed`: the index says that its segments may have rows of the tenant.
+    """
+
+    start: datetime
+    hour: _Hour
+    waits: bool
+    indexed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
     """Windows that are read at once, newest first; all windows before `end` were not read yet."""
 
-    windows: Sequence[tuple[datetime, _Hour]]
+    windows: Sequence[_Window]
     end: datetime
 
 
@@ -129,10 +145,10 @@ class Listing:
         await self._clock.fresh()
         start = _parse_cursor(cursor)
         cost = _Cost(self._bounds)
-        waiting = await self._waiting.read(tenant, start.newest)
+        waiting = await self._waiting.windows()
         selected: list[ImageRecord] = []
         async for group in self._groups(tenant, waiting, start, wanted):
-            found = await self._rows(tenant, group, waiting, wanted, cost)
+            found = await self._rows(tenant, group, wanted, cost)
             room = limit - len(selected)
             records = await asyncio.to_thread(_first, found, start, room + 1)
             if len(records) > room:
@@ -144,42 +160,38 @@ class Listing:
         return Page(selected, None)
 
     async def _groups(
-        self, tenant: str, waiting: Waiting, page: _Start, wanted: ImageFilter
+        self, tenant: str, waiting: AbstractSet[datetime], page: _Start, wanted: ImageFilter
     ) -> AsyncIterator[_Group]:
-        """Yield windows with rows of a tenant, newest first; more at once the longer it goes on."""
+        """Yield windows to read, newest first; more at once the longer it goes on."""
         hours = await self._hours(waiting, page)
         oldest = self._oldest(wanted)
         for some in _growing(hours):
             candidates = await bounded_gather(partial(self._candidates, tenant), some)
-            windows: dict[datetime, _Hour] = {}
+            windows: list[_Window] = []
             for hour, found in zip(some, candidates, strict=True):
-                own = {each for each in waiting.rows if layout.hour_of(each) == hour.start}
+                own = {each for each in waiting if layout.hour_of(each) == hour.start}
                 for each in sorted(found | own, reverse=True):
                     live = each >= oldest and not self._clock.has_expired(each)
                     if live and page.admits(each):
-                        windows[each] = hour
-            for few in _growing(list(windows)):
-                yield _Group([(each, windows[each]) for each in few], few[-1])
+                        windows.append(_Window(each, hour, each in own, each in found))
+            for few in _growing(windows):
+                yield _Group(few, few[-1].start)
             # The time may be over also if no hour had a row.
             yield _Group([], some[-1].start)
             if some[-1].start + layout.HOUR < oldest:
                 return
 
-    async def _hours(self, waiting: Waiting, page: _Start) -> list[_Hour]:
-        """List the hours with rows, newest first, each with the files that say whose they are."""
+    async def _hours(self, waiting: AbstractSet[datetime], page: _Start) -> list[_Hour]:
+        """List the hours with rows, newest first, with their copies up to the watermark."""
         watermark = (await read_watermark(self._store, layout.IMAGE_ROWS))[0].complete_before
-        hours = {layout.hour_of(each): _Hour(layout.hour_of(each)) for each in waiting.rows}
+        hours = {start: _Hour(start) for start in map(layout.hour_of, waiting)}
         for stored in await self._store.objects(layout.IMAGE_ROWS.compacted):
             first = layout.parse_compacted_key(stored.key)
             if first is not None and first < watermark:
                 start = layout.hour_of(first)
-                hours.setdefault(start, _Hour(start)).files.append(stored)
+                hours.setdefault(start, _Hour(start)).copies.append(stored)
         for start in await self._hours_of_segments():
-            # The copies of an hour before the watermark may be lost; its segments have the rows.
-            if start >= watermark or not (start in hours and hours[start].files):
-                hour = hours.setdefault(start, _Hour(start))
-                hour.segments = await self._store.objects(layout.hour_prefix(start))
-                hour.files += hour.segments
+            hours.setdefault(start, _Hour(start))
         return [
             hours[start]
             for start in sorted(hours, reverse=True)
@@ -207,39 +219,59 @@ class Listing:
 
     async def _candidates(self, tenant: str, hour: _Hour) -> set[datetime]:
         """Windows of an hour that may have sealed rows of a tenant."""
-        found: set[datetime] = set()
-        for holdings in await bounded_gather(self._index.holdings, hour.files):
-            if holdings is None:
-                return await self._all_windows(hour)
-            found |= holdings.of(tenant)
+        # The copies of an hour before the watermark may be lost; its segments have the rows.
+        found = await self._index_of(tenant, hour.copies or await self._segments(hour))
+        if found is None:
+            parsed = (layout.parse_chain_key(stored.key) for stored in await self._segments(hour))
+            return {each[0] for each in parsed if each}
         return found
 
-    async def _all_windows(self, hour: _Hour) -> set[datetime]:
-        parsed = (layout.parse_chain_key(stored.key) for stored in await self._segments(hour))
-        return {each[0] for each in parsed if each}
+    async def _index_of(self, tenant: str, files: Sequence[Stored]) -> set[datetime] | None:
+        """Windows in which files have rows of a tenant; None: unknown."""
+        found: set[datetime] = set()
+        for holdings in await bounded_gather(self._index.holdings, files):
+            if holdings is None:
+                return None
+            found |= holdings.of(tenant)
+        return found
 
     async def _segments(self, hour: _Hour) -> list[Stored]:
         if hour.segments is None:
             hour.segments = await self._store.objects(layout.hour_prefix(hour.start))
         return hour.segments
 
+    async def _list(self, group: _Group, hour: _Hour) -> None:
+        """List the segments of an hour, after its journal if that has rows that may have moved."""
+        if any(window.waits for window in group.windows if window.hour is hour):
+            hour.segments = None
+        await self._segments(hour)
+
     async def _rows(
-        self, tenant: str, group: _Group, waiting: Waiting, wanted: ImageFilter, cost: _Cost
+        self, tenant: str, group: _Group, wanted: ImageFilter, cost: _Cost
     ) -> list[tuple[datetime, pa.Table]]:
-        async def read(each: tuple[datetime, _Hour]) -> tuple[datetime, pa.Table]:
-            rows = await self._window(tenant, *each, waiting, cost)
-            return each[0], await asyncio.to_thread(wanted.select, rows)
+        waiting = await self._waiting.read(tenant, [w.start for w in group.windows if w.waits])
+        hours = dict.fromkeys(window.hour for window in group.windows)
+        await bounded_gather(partial(self._list, group), list(hours))
+
+        async def read(window: _Window) -> tuple[datetime, pa.Table]:
+            rows = await self._window(tenant, window, waiting, cost)
+            return window.start, await asyncio.to_thread(wanted.select, rows)
 
         return await bounded_gather(read, group.windows)
 
     async def _window(
-        self, tenant: str, window_start: datetime, hour: _Hour, waiting: Waiting, cost: _Cost
+        self, tenant: str, window: _Window, waiting: Waiting, cost: _Cost
     ) -> pa.Table:
         """Read the rows of a tenant in a window, sealed or not, without erased images."""
-        dead = set(waiting.erased.get(window_start, ()))
+        dead = set(waiting.erased.get(window.start, ()))
+        unsealed = waiting.rows.get(window.start)
         tables: list[pa.Table] = []
         complete = True
-        chain = await complete_chain(self._store, window_start, await self._segments(hour))
+        chain = await complete_chain(self._store, window.start, await self._segments(window.hour))
+        if unsealed is None and not window.indexed:
+            found = await self._index_of(tenant, chain.files)
+            if found is not None and window.start not in found:
+                return IMAGES.empty_table()
         for file in chain.files:
             cost.bytes += file.size
             try:
@@ -255,7 +287,6 @@ class Listing:
             dead |= erased
             tables.append(rows)
         sealed = pa.concat_tables([IMAGES.empty_table(), *tables])
-        unsealed = waiting.rows.get(window_start)
         # An unreadable segment may name erased images, so waiting rows are not shown beside it.
         if unsealed is not None and complete:
             fresh = without(unsealed, sealed["image_id"].to_pylist())

@@ -1,40 +1,31 @@
-"""Unsealed rows of one tenant, and the erasures that wait for a sealer.
+"""Unsealed rows of one tenant, and the erasures that wait for a sealer, window by window.
 
-A process reads each journal object once, to learn whose rows it has. Later listings read only the
-objects with rows of their tenant.
+A journal object never changes, so a process reads each object once and keeps its rows. Each page
+lists the journal of its windows anew; it reads objects that are new, and forgets those that are
+gone: a sealer has consumed them.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from cachetools import LRUCache
 
 from lake import layout
-from lake.commit.journal_objects import JournalRows, decode_journals, distinct
+from lake.commit.journal_objects import JournalRows, distinct
+from lake.commit.journal_reading import read_wave, waves
+from lake.read.window_journal import WindowJournal
 from lake.store.bounded_gather import bounded_gather
-from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
+from lake.tables.schema import IMAGES
 
-# Objects of two hours at 14 a second, 500 bytes each.
-_MAX_OBJECTS = 100_000
-# Objects whose bytes are in memory at once.
-_AT_ONCE = 500
-
-_Objects = list[tuple[str, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """Content of a journal object: tenants of its rows, and erased ids."""
-
-    tenants: frozenset[str]
-    erased: frozenset[str]
+# Rows of 70,000 images, or the names of 200,000 journal objects.
+_MAX_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,66 +36,84 @@ class Waiting:
     erased: Mapping[datetime, AbstractSet[str]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Slot:
+    """Known journal of a window; one task at a time brings it up to date."""
+
+    journal: WindowJournal = field(default_factory=WindowJournal)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class WaitingRows:
-    """Reads the journal for listings; an object that does not parse has no rows for them."""
+    """Reads the journal for listings; an object that does not parse has no rows for them.
 
-    def __init__(self, store: ObjectStore) -> None:
+    Memory is bounded by `max_bytes`: the windows that were not listed for the longest time are
+    forgotten. Rows of a window that is larger than that are read again for each page.
+    """
+
+    def __init__(self, store: ObjectStore, max_bytes: int = _MAX_BYTES) -> None:
         self._store = store
-        self._known: LRUCache[str, _Content] = LRUCache(_MAX_OBJECTS)
+        self._max_bytes = max_bytes
+        self._slots: OrderedDict[datetime, _Slot] = OrderedDict()
 
-    async def read(self, tenant: str, newest: datetime | None) -> Waiting:
-        """Read what waits in the windows up to `newest`, or in all; raises StoreUnavailable."""
-        names = layout.windows_of(await self._store.folders(layout.JOURNAL))
-        windows = [each for each in names if newest is None or each <= newest]
-        listings = await bounded_gather(self._objects, windows)
-        by_window = {
-            window_start: await self._contents([stored.key for stored in listed])
-            for window_start, listed in zip(windows, listings, strict=True)
-        }
-        rows: dict[datetime, pa.Table] = {}
-        erased: defaultdict[datetime, set[str]] = defaultdict(set)
-        for window_start, contents in by_window.items():
-            for content in contents.values():
-                erased[window_start] |= content.erased
-            mine = [key for key, content in contents.items() if tenant in content.tenants]
-            if mine:
-                rows[window_start] = await self._rows(mine, tenant)
-        return Waiting(rows, erased)
+    @property
+    def nbytes(self) -> int:
+        """Memory of all that is remembered, in bytes, roughly."""
+        return sum(slot.journal.nbytes for slot in self._slots.values())
 
-    async def _objects(self, window_start: datetime) -> list[Stored]:
-        return await self._store.objects(layout.journal_prefix(window_start))
+    async def windows(self) -> set[datetime]:
+        """List the windows that have a journal, forget all others; raises StoreUnavailable."""
+        windows = set(layout.windows_of(await self._store.folders(layout.JOURNAL)))
+        for gone in self._slots.keys() - windows:
+            del self._slots[gone]
+        return windows
 
-    async def _contents(self, keys: Sequence[str]) -> dict[str, _Content]:
-        known = {key: content for key in keys if (content := self._known.get(key)) is not None}
-        new = [key for key in keys if key not in known]
-        for start in range(0, len(new), _AT_ONCE):
-            objects = await self._objects_of(new[start : start + _AT_ONCE])
-            contents = await asyncio.to_thread(_contents_of, objects)
-            self._known.update(contents)
-            known |= contents
-        return known
+    async def read(self, tenant: str, windows: Sequence[datetime]) -> Waiting:
+        """Read what waits in these windows; raises StoreUnavailable."""
+        journals = await bounded_gather(self._journal, windows)
+        tables = await bounded_gather(partial(self._rows, tenant), journals)
+        erased = await asyncio.to_thread(lambda: [journal.erased for journal in journals])
+        rows = {each: rows for each, rows in zip(windows, tables, strict=True) if len(rows)}
+        return Waiting(rows, dict(zip(windows, erased, strict=True)))
 
-    async def _rows(self, keys: Sequence[str], tenant: str) -> pa.Table:
-        return await asyncio.to_thread(_rows_of, await self._objects_of(keys), tenant)
+    async def _journal(self, window_start: datetime) -> WindowJournal:
+        """List the journal of a window, and read the objects that are new."""
+        listed = await self._store.objects(layout.journal_prefix(window_start))
+        slot = self._slots.setdefault(window_start, _Slot())
+        self._slots.move_to_end(window_start)
+        async with slot.lock:
+            new = [stored for stored in listed if stored.key not in slot.journal.objects]
+            keys = {stored.key for stored in listed}
+            if gone := slot.journal.objects.keys() - keys:
+                slot.journal = await asyncio.to_thread(slot.journal.without, gone)
+            for wave in waves(new):
+                decoded = await read_wave(self._store, wave)
+                slot.journal = await asyncio.to_thread(slot.journal.extended, wave, decoded)
+            journal = slot.journal
+            if journal.nbytes > self._max_bytes:
+                slot.journal = journal.without_rows()
+        self._make_room()
+        return journal
 
-    async def _objects_of(self, keys: Sequence[str]) -> _Objects:
-        """Read objects; one that is gone was sealed meanwhile, and its rows are in the chain."""
-        contents = zip(keys, await self._store.read_many(keys), strict=True)
-        return [(key, data) for key, data in contents if data is not None]
+    def _make_room(self) -> None:
+        used = self.nbytes
+        while used > self._max_bytes:
+            used -= self._slots.popitem(last=False)[1].journal.nbytes
+
+    async def _rows(self, tenant: str, journal: WindowJournal) -> pa.Table:
+        if journal.rows is not None:
+            tables = [each.rows for each in journal.rows]
+            return await asyncio.to_thread(_of_tenant, tables, tenant)
+        tables = []
+        for wave in waves(journal.objects_of(tenant)):
+            # An object that is gone was sealed meanwhile, and its rows are in the chain.
+            decoded = await read_wave(self._store, wave)
+            tables.append(await asyncio.to_thread(_of_tenant, decoded.images, tenant))
+        return await asyncio.to_thread(_of_tenant, tables, tenant)
 
 
-def _contents_of(objects: _Objects) -> dict[str, _Content]:
-    contents = {}
-    for key, data in objects:
-        decoded = decode_journals([(key, data)])
-        if decoded.unreadable:  # a disk may return other bytes the next time
-            continue
-        rows = decoded.rows()
-        tenants = frozenset(pc.unique(rows.images["tenant"]).to_pylist())
-        contents[key] = _Content(tenants, frozenset(each.image_id for each in rows.tombstones))
-    return contents
-
-
-def _rows_of(objects: _Objects, tenant: str) -> pa.Table:
-    images = decode_journals(objects).rows().images
-    return distinct(JournalRows(images.filter(pc.equal(images["tenant"], tenant)))).images
+def _of_tenant(tables: Sequence[pa.Table], tenant: str) -> pa.Table:
+    """Rows of a tenant, each image once."""
+    own = [rows.filter(pc.equal(rows["tenant"], tenant)) for rows in tables]
+    images = pa.concat_tables([IMAGES.empty_table(), *own])
+    return distinct(JournalRows(images)).images if len(images) else images

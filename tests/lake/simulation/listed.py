@@ -24,6 +24,7 @@ async def listed(world: World) -> None:
     if world.dice.random() < 0.7:
         await run_pass((await sealers.any())[1], now=True)
     world.bucket.naps = partial(_naps, world)
+    world.bucket.list_naps = partial(_list_naps, world)
     wakes = world.loop.time() + _SLEEP
     await _sleeping_replay(world)
     world.loop.create_task(hasty_sealer(world, sealers))
@@ -35,7 +36,7 @@ async def listed(world: World) -> None:
     await run_pass((await sealers.any())[1], now=True)
     await _before(world, wakes + 300)
     await list_all(world, (await world.process("late reader"))[1])
-    world.bucket.naps = lambda *_: 0.0
+    world.bucket.naps = world.bucket.list_naps = lambda *_: 0.0
     await rest(world)
     await list_all(world, (await world.process("last reader"))[1])
     world.check_at_rest()
@@ -46,6 +47,12 @@ def _naps(world: World, process: str, key: str) -> float:
     if process.startswith("replay"):
         return _SLEEP if key.endswith(layout.RECORD) else 0.0
     return world.dice.uniform(0, 20) if world.dice.random() < 0.2 else 0.0
+
+
+def _list_naps(world: World, process: str, folder: str) -> float:
+    """Pause of a reader that has listed the segments of an hour."""
+    reads = process.startswith("pager") and folder.startswith(layout.LAKE_IMAGES)
+    return world.dice.uniform(0, 60) if reads and world.dice.random() < 0.3 else 0.0
 
 
 async def _sleeping_replay(world: World) -> None:
@@ -62,7 +69,8 @@ async def _before(world: World, moment: float) -> None:
 async def _reader(world: World, number: int) -> None:
     for turn in range(6):
         await asyncio.sleep(world.dice.uniform(0, 60))
-        _, lake = await world.process(f"pager{number}.{turn}")
+        if turn % 3 == 0:  # between restarts, a process remembers what it has read
+            _, lake = await world.process(f"pager{number}.{turn}")
         await list_all(world, lake)
 
 

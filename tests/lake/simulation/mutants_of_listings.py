@@ -3,11 +3,14 @@
 from collections import defaultdict
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from unittest import mock
 
 from lake.read.listing import Listing
 from lake.read.tenant_index import Holdings, TenantIndex
+from lake.read.waiting_rows import WaitingRows
+from lake.read.window_journal import WindowJournal
 from lake.store.object_meta import Stored
 from tests.lake.simulation.mutants_of_images import Mutant
 
@@ -38,7 +41,34 @@ def index_forgets_versions() -> AbstractContextManager[Any]:
     return mock.patch.object(TenantIndex, "holdings", holdings)
 
 
-OF_LISTINGS: tuple[Mutant, ...] = (listing_ignores_footers, listing_shows_rows_that_move)
+def chain_is_listed_before_the_journal() -> AbstractContextManager[Any]:
+    """A reader uses a listing of the segments that is older than that of the journal."""
+
+    async def listed(self: Listing, _: object, hour: Any) -> None:
+        await self._segments(hour)
+
+    return mock.patch.object(Listing, "_list", listed)
+
+
+def journal_is_listed_once() -> AbstractContextManager[Any]:
+    """A reader believes that the journal of a window which it knows has not changed."""
+    honest = WaitingRows._journal
+
+    async def journal(self: WaitingRows, window_start: datetime) -> WindowJournal:
+        known = self._slots.get(window_start)
+        if known is not None and known.journal.objects:
+            return known.journal
+        return await honest(self, window_start)
+
+    return mock.patch.object(WaitingRows, "_journal", journal)
+
+
+OF_LISTINGS: tuple[Mutant, ...] = (
+    listing_ignores_footers,
+    listing_shows_rows_that_move,
+    chain_is_listed_before_the_journal,
+    journal_is_listed_once,
+)
 OF_COPIES: tuple[Mutant, ...] = (
     listing_knows_copies_only,
     index_forgets_versions,
