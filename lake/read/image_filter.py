@@ -28,6 +28,20 @@ class ImageFilter:
     code: str | None = None
     metadata: tuple[str, str | None] | None = None
 
+    @property
+    def columns(self) -> list[str]:
+        """Columns that the conditions need."""
+        conditions = {
+            "preset": self.preset,
+            "preset_version": self.preset_version,
+            "source": self.source,
+            "format": self.format,
+            "codes": self.code,
+            "metadata": self.metadata,
+            "received_at": self.since or self.until,
+        }
+        return [name for name, wanted in conditions.items() if wanted is not None]
+
     def select(self, rows: pa.Table) -> pa.Table:
         """Select the rows that fulfil the conditions."""
         for name in ("preset", "preset_version", "source", "format"):

@@ -12,44 +12,38 @@ files of its own chain say whether they have rows of the tenant: the index is of
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lake import layout
-from lake.errors import InvalidCursor, KeyMissing, UnreadableObject
+from lake.errors import KeyMissing, UnreadableObject
 from lake.logs import logger
+from lake.read.cursors import FIRST, Start, cursor_behind, cursor_behind_window, parse_cursor
+from lake.read.hours import Hour, Hours
 from lake.read.image_filter import ImageFilter
-from lake.read.tenant_index import TenantIndex
 from lake.read.waiting_rows import Waiting, WaitingRows
+from lake.read.window_rows import Wanted, WindowRows, last_position
 from lake.seal.segments import complete_chain
-from lake.seal.watermark import read_watermark
 from lake.store.bounded_gather import bounded_gather
 from lake.store.clock import StoreClock
-from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.tables.rows import decode_chain_file, erased_ids, to_records, without
-from lake.tables.schema import IMAGES, ImageRecord
+from lake.tables.rows import to_records
+from lake.tables.schema import ImageRecord
 
 log = logger(__name__)
 
 # Windows and hours that are read at once; one at first, because most pages need no more.
 _MOST_AT_ONCE = 16
-# Window, milliseconds and id; larger numbers are no times of an image, and no 64-bit integers.
-_CURSOR = re.compile(r"(\d{8}T\d{6}Z)\.(\d{1,15})\.([0-9a-f]{32})", re.ASCII)
-_SECOND = timedelta(seconds=1)
-_FIRST = datetime.min.replace(tzinfo=UTC)
-
+# Size of a segment from which a process has only one in memory at once.
+_LARGE_BYTES = 8 * 2**20
 _Item = TypeVar("_Item")
-_Position = tuple[int, str]
-"""Time in milliseconds, and id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +65,6 @@ class Bounds:
 BOUNDS = Bounds()
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Start of a page: the newest window, and the position in the window behind which it begins.
-
-    None: no condition.
-    """
-
-    newest: datetime | None = None
-    behind: _Position | None = None
-
-    def admits(self, window_start: datetime) -> bool:
-        """True if the page may have images of a window."""
-        return self.newest is None or window_start <= self.newest
-
-
 class _Cost:
     """Cost of a page until now."""
 
@@ -100,15 +79,6 @@ class _Cost:
         return self.bytes > self._bounds.bytes or self._time() > self._ends
 
 
-@dataclass(slots=True, eq=False)
-class _Hour:
-    """Copies of an hour, if readers may use them, and its segments; None: not listed yet."""
-
-    start: datetime
-    copies: list[Stored] = field(default_factory=list)
-    segments: list[Stored] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class _Window:
     """Window that a page reads; `waits`: its journal may have rows or erasures.
@@ -117,7 +87,7 @@ class _Window:
     """
 
     start: datetime
-    hour: _Hour
+    hour: Hour
     waits: bool
     indexed: bool
 
@@ -130,6 +100,24 @@ class _Group:
     end: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """First wanted rows of a window; `end`: cursor behind them, None if it has no more."""
+
+    start: datetime
+    rows: pa.Table
+    end: str | None
+
+
+@dataclass(slots=True)
+class _Filled:
+    """Records of a page from some windows; `cursor` is behind the last row of them."""
+
+    records: list[ImageRecord] = field(default_factory=list)
+    cursor: str | None = None
+    more: bool = False
+
+
 class Listing:
     """Lists images; hides those that are erased or expired."""
 
@@ -137,36 +125,39 @@ class Listing:
         self._store = store
         self._clock = clock
         self._bounds = bounds
-        self._index = TenantIndex(store)
+        self._hours = Hours(store, clock)
         self._waiting = WaitingRows(store)
+        self._large = asyncio.Lock()
+        """lock of the one task that may have a large segment in memory"""
 
     async def page(self, tenant: str, limit: int, cursor: str | None, wanted: ImageFilter) -> Page:
         """List at most `limit` images; raises InvalidCursor, StoreUnavailable."""
         await self._clock.fresh()
-        start = _parse_cursor(cursor)
+        start = parse_cursor(cursor)
         cost = _Cost(self._bounds)
         waiting = await self._waiting.windows()
         selected: list[ImageRecord] = []
+        behind: str | None = None
         async for group in self._groups(tenant, waiting, start, wanted):
-            found = await self._rows(tenant, group, wanted, cost)
             room = limit - len(selected)
-            records = await asyncio.to_thread(_first, found, start, room + 1)
-            if len(records) > room:
-                selected += records[:room]
-                return Page(selected, _cursor(selected[-1]))
-            selected += records
+            found = await self._rows(Wanted(tenant, wanted, None, limit + 1), group, start, cost)
+            filled = await asyncio.to_thread(_first, found, room)
+            selected += filled.records
+            behind = filled.cursor or behind
+            if filled.more:
+                return Page(selected, behind)
             if cost.too_much:
-                return Page(selected, _window_cursor(group.end))
+                return Page(selected, cursor_behind_window(group.end))
         return Page(selected, None)
 
     async def _groups(
-        self, tenant: str, waiting: AbstractSet[datetime], page: _Start, wanted: ImageFilter
+        self, tenant: str, waiting: AbstractSet[datetime], page: Start, wanted: ImageFilter
     ) -> AsyncIterator[_Group]:
         """Yield windows to read, newest first; more at once the longer it goes on."""
-        hours = await self._hours(waiting, page)
+        hours = await self._hours.listed(waiting, page)
         oldest = self._oldest(wanted)
         for some in _growing(hours):
-            candidates = await bounded_gather(partial(self._candidates, tenant), some)
+            candidates = await bounded_gather(partial(self._hours.candidates, tenant), some)
             windows: list[_Window] = []
             for hour, found in zip(some, candidates, strict=True):
                 own = {each for each in waiting if layout.hour_of(each) == hour.start}
@@ -181,117 +172,60 @@ class Listing:
             if some[-1].start + layout.HOUR < oldest:
                 return
 
-    async def _hours(self, waiting: AbstractSet[datetime], page: _Start) -> list[_Hour]:
-        """List the hours with rows, newest first, with their copies up to the watermark."""
-        watermark = (await read_watermark(self._store, layout.IMAGE_ROWS))[0].complete_before
-        hours = {start: _Hour(start) for start in map(layout.hour_of, waiting)}
-        for stored in await self._store.objects(layout.IMAGE_ROWS.compacted):
-            first = layout.parse_compacted_key(stored.key)
-            if first is not None and first < watermark:
-                start = layout.hour_of(first)
-                hours.setdefault(start, _Hour(start)).copies.append(stored)
-        for start in await self._hours_of_segments():
-            hours.setdefault(start, _Hour(start))
-        return [
-            hours[start]
-            for start in sorted(hours, reverse=True)
-            if page.admits(start) and not self._hour_expired(start)
-        ]
-
-    async def _hours_of_segments(self) -> list[datetime]:
-        """List the hours that have segments."""
-        days = await self._store.folders(layout.LAKE_IMAGES)
-        folders = [f"{layout.LAKE_IMAGES}/{day}" for day in days]
-        hours = await bounded_gather(self._store.folders, folders)
-        names = [f"{day}/{name}" for day, of in zip(days, hours, strict=True) for name in of]
-        return [hour for name in names if (hour := layout.parse_partition(name)) is not None]
-
-    def _hour_expired(self, start: datetime) -> bool:
-        return self._clock.has_expired(start + layout.HOUR)
-
     def _oldest(self, wanted: ImageFilter) -> datetime:
         """Oldest window that may have a wanted row: an image is received before its attempt."""
         if wanted.since is None:
-            return _FIRST
+            return FIRST
         # The length of windows may have been changed; none is longer than an hour.
         before = layout.HOUR + self._clock.times.clock_difference
-        return max(wanted.since, _FIRST + before) - before
+        return max(wanted.since, FIRST + before) - before
 
-    async def _candidates(self, tenant: str, hour: _Hour) -> set[datetime]:
-        """Windows of an hour that may have sealed rows of a tenant."""
-        # The copies of an hour before the watermark may be lost; its segments have the rows.
-        found = await self._index_of(tenant, hour.copies or await self._segments(hour))
-        if found is None:
-            parsed = (layout.parse_chain_key(stored.key) for stored in await self._segments(hour))
-            return {each[0] for each in parsed if each}
-        return found
-
-    async def _index_of(self, tenant: str, files: Sequence[Stored]) -> set[datetime] | None:
-        """Windows in which files have rows of a tenant; None: unknown."""
-        found: set[datetime] = set()
-        for holdings in await bounded_gather(self._index.holdings, files):
-            if holdings is None:
-                return None
-            found |= holdings.of(tenant)
-        return found
-
-    async def _segments(self, hour: _Hour) -> list[Stored]:
-        if hour.segments is None:
-            hour.segments = await self._store.objects(layout.hour_prefix(hour.start))
-        return hour.segments
-
-    async def _list(self, group: _Group, hour: _Hour) -> None:
+    async def _list(self, group: _Group, hour: Hour) -> None:
         """List the segments of an hour, after its journal if that has rows that may have moved."""
         if any(window.waits for window in group.windows if window.hour is hour):
             hour.segments = None
-        await self._segments(hour)
+        await self._hours.segments(hour)
 
-    async def _rows(
-        self, tenant: str, group: _Group, wanted: ImageFilter, cost: _Cost
-    ) -> list[tuple[datetime, pa.Table]]:
-        waiting = await self._waiting.read(tenant, [w.start for w in group.windows if w.waits])
+    async def _rows(self, wanted: Wanted, group: _Group, page: Start, cost: _Cost) -> list[_Found]:
+        due = [window.start for window in group.windows if window.waits]
+        waiting = await self._waiting.read(wanted.tenant, due)
         hours = dict.fromkeys(window.hour for window in group.windows)
         await bounded_gather(partial(self._list, group), list(hours))
 
-        async def read(window: _Window) -> tuple[datetime, pa.Table]:
-            rows = await self._window(tenant, window, waiting, cost)
-            return window.start, await asyncio.to_thread(wanted.select, rows)
+        async def read(window: _Window) -> _Found:
+            behind = page.behind if window.start == page.newest else None
+            rows = await self._window(replace(wanted, behind=behind), window, waiting, cost)
+            first = await asyncio.to_thread(rows.rows)
+            return _Found(window.start, first, rows.end and cursor_behind(window.start, rows.end))
 
         return await bounded_gather(read, group.windows)
 
     async def _window(
-        self, tenant: str, window: _Window, waiting: Waiting, cost: _Cost
-    ) -> pa.Table:
-        """Read the rows of a tenant in a window, sealed or not, without erased images."""
-        dead = set(waiting.erased.get(window.start, ()))
+        self, wanted: Wanted, window: _Window, waiting: Waiting, cost: _Cost
+    ) -> WindowRows:
+        """Read the first wanted rows of a window, sealed or not, without erased images."""
         unsealed = waiting.rows.get(window.start)
-        tables: list[pa.Table] = []
-        complete = True
-        chain = await complete_chain(self._store, window.start, await self._segments(window.hour))
+        rows = WindowRows(wanted, unsealed, waiting.erased.get(window.start, frozenset()))
+        chain = await complete_chain(
+            self._store, window.start, await self._hours.segments(window.hour)
+        )
         if unsealed is None and not window.indexed:
-            found = await self._index_of(tenant, chain.files)
+            found = await self._hours.index_of(wanted.tenant, chain.files)
             if found is not None and window.start not in found:
-                return IMAGES.empty_table()
+                return rows
         for file in chain.files:
             cost.bytes += file.size
             try:
-                data, _ = await self._store.get(file.key)
-                erased, rows = await asyncio.to_thread(_of_tenant, file.key, data, tenant)
+                async with self._large if file.size > _LARGE_BYTES else nullcontext():
+                    data, _ = await self._store.get(file.key)
+                    await asyncio.to_thread(rows.add, file.key, data)
+                    del data
             except (UnreadableObject, KeyMissing) as error:
                 log.warning(
                     "segment does not parse; its rows are not listed", key=file.key, error=error
                 )
-                complete = False
-                continue
-            # A late replay may have journaled a row again after the tombstone was consumed.
-            dead |= erased
-            tables.append(rows)
-        sealed = pa.concat_tables([IMAGES.empty_table(), *tables])
-        # An unreadable segment may name erased images, so waiting rows are not shown beside it.
-        if unsealed is not None and complete:
-            fresh = without(unsealed, sealed["image_id"].to_pylist())
-            sealed = pa.concat_tables([sealed, fresh.select(IMAGES.names).cast(IMAGES)])
-        return without(sealed, dead)
+                rows.add_unreadable()
+        return rows
 
 
 def _growing(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
@@ -302,60 +236,20 @@ def _growing(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
         start, count = start + count, min(2 * count, _MOST_AT_ONCE)
 
 
-def _of_tenant(key: str, data: bytes, tenant: str) -> tuple[frozenset[str], pa.Table]:
-    """Decode the erased ids of a segment, and the rows of a tenant."""
-    table = decode_chain_file(key, data)
-    rows = table.filter(pc.equal(table["tenant"], tenant))
-    return erased_ids(key, table), rows.replace_schema_metadata(None)
+def _first(found: Sequence[_Found], room: int) -> _Filled:
+    """Convert the first rows of windows to at most `room` records.
 
-
-def _first(
-    found: Sequence[tuple[datetime, pa.Table]], page: _Start, count: int
-) -> list[ImageRecord]:
-    """Convert the first `count` rows of windows, in the order of the listing, to records."""
-    records: list[ImageRecord] = []
-    for window_start, rows in found:
-        ordered = rows.sort_by([("received_at", "descending"), ("image_id", "ascending")])
-        if page.behind is not None and window_start == page.newest:
-            ordered = ordered.filter(_behind(ordered, page.behind))
-        # Rows that this version can't read are left out, so the first ones may not be enough.
-        while len(ordered) and (more := count - len(records)) > 0:
-            records += to_records(ordered.slice(0, more))
-            ordered = ordered.slice(more)
-        if len(records) >= count:
+    Rows that this version can't read are left out, so a page may have fewer records than rows.
+    """
+    filled = _Filled()
+    for window in found:
+        rows = window.rows
+        while len(rows) and (count := room - len(filled.records)):
+            part, rows = rows.slice(0, count), rows.slice(count)
+            filled.records += to_records(part)
+            filled.cursor = cursor_behind(window.start, last_position(part))
+        if len(rows) or window.end:
+            filled.more = True
+            filled.cursor = filled.cursor if len(rows) else window.end
             break
-    return records
-
-
-def _behind(rows: pa.Table, position: _Position) -> pa.ChunkedArray:
-    """Mask of the rows behind a position."""
-    moment, image_id = position
-    times = rows["received_at"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
-    later = pc.and_(pc.equal(times, moment), pc.greater(rows["image_id"], image_id))
-    return pc.or_(pc.less(times, moment), later)
-
-
-def _cursor(record: ImageRecord) -> str:
-    moment = round(record.received_at.timestamp() * 1000)
-    return f"{layout.window_name(record.window_start)}.{moment}.{record.image_id}"
-
-
-def _window_cursor(window_start: datetime) -> str:
-    """Cursor behind all images of this window."""
-    return f"{layout.window_name(window_start)}.0.{'f' * 32}"
-
-
-def _parse_cursor(cursor: str | None) -> _Start:
-    """Parse a cursor; raises InvalidCursor. A time of 0 is behind all images of the window."""
-    if cursor is None:
-        return _Start()
-    match = _CURSOR.fullmatch(cursor)
-    try:
-        if match is not None:
-            window_start, moment = layout.parse_window(match[1]), int(match[2])
-            if moment > 0:
-                return _Start(window_start, (moment, match[3]))
-            return _Start(window_start - _SECOND)
-    except (ValueError, OverflowError):  # no date
-        match = None
-    raise InvalidCursor("the cursor is invalid", value=cursor[:64])
+    return filled

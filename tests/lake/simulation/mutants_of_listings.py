@@ -7,27 +7,29 @@ from datetime import datetime
 from typing import Any
 from unittest import mock
 
+from lake.read.hours import Hours
 from lake.read.listing import Listing
 from lake.read.tenant_index import Holdings, TenantIndex
 from lake.read.waiting_rows import WaitingRows
 from lake.read.window_journal import WindowJournal
 from lake.store.object_meta import Stored
+from lake.tables.table_file import TableFile
 from tests.lake.simulation.mutants_of_images import Mutant
 
 
 def listing_ignores_footers() -> AbstractContextManager[Any]:
     """A reader shows a row that a replay journaled after its erasure."""
-    return mock.patch("lake.read.listing.erased_ids", return_value=frozenset())
+    return mock.patch.object(TableFile, "erased", frozenset())
 
 
 def listing_shows_rows_that_move() -> AbstractContextManager[Any]:
     """A reader shows the row of a segment and the journal's row of the same image."""
-    return mock.patch("lake.read.listing.without", lambda images, _: images)
+    return mock.patch("lake.read.window_rows.without", lambda images, _: images)
 
 
 def listing_knows_copies_only() -> AbstractContextManager[Any]:
     """A reader shows the sealed rows of hours with a copy, and of no other hour."""
-    return mock.patch.object(Listing, "_hours_of_segments", mock.AsyncMock(return_value=[]))
+    return mock.patch.object(Hours, "_of_segments", mock.AsyncMock(return_value=[]))
 
 
 def index_forgets_versions() -> AbstractContextManager[Any]:
@@ -45,7 +47,7 @@ def chain_is_listed_before_the_journal() -> AbstractContextManager[Any]:
     """A reader uses a listing of the segments that is older than that of the journal."""
 
     async def listed(self: Listing, _: object, hour: Any) -> None:
-        await self._segments(hour)
+        await self._hours.segments(hour)
 
     return mock.patch.object(Listing, "_list", listed)
 
