@@ -4,10 +4,14 @@ The rebuild processes one table and window after the other, by the same rules as
 sealers may run at the same time:
   1. remove (If-Match) rows that do not match their record or are duplicates, or all rows with
      `everything`; the file names its images that are erased; delete files that belong to no chain
-  2. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
+  2. read records without a row again, and journal them
+  3. fill a missing file of a chain, and overwrite (If-Match) a file that does not parse, with a
      file without rows that names all erased images
-  3. read records without a row again, journal and seal them
-  4. repeat from 1 until nothing changes; then update the hour's compacted copy
+  4. seal the window
+  5. repeat from 1 until nothing changes; then update the hour's compacted copy
+While a file of its chain is missing or does not parse, no sealer seals a window. So the rows of
+such a file wait in the journal, where readers find them, from before the step that lets readers use
+the chain again until they are sealed.
 """
 
 import asyncio
@@ -177,12 +181,16 @@ class _TableRebuilder:
         async def step() -> set[Name] | None:
             nonlocal everything
             turn = _Turn(window_start, expected, everything)
-            await self._clean(turn)
+            holes = await self._clean(turn)
             if self._dry_run:
                 report.count(turn, len(turn.missing))
                 return turn.kept
             everything = False
-            added = await self._add(window_start, turn.missing)
+            added = await self._journal(window_start, turn.missing)
+            for number, etag in holes.items():
+                await self._write_empty(number, etag, turn)
+            if added:
+                await self._table_maintenance.sealer.seal_window(window_start)
             report.count(turn, added)
             return None if added or turn.files else turn.kept
 
@@ -196,8 +204,12 @@ class _TableRebuilder:
         if not self._dry_run:
             await self._table_maintenance.compactor.follow(window_start)
 
-    async def _clean(self, turn: _Turn) -> None:
-        """Clean all files of a window (steps 1 and 2)."""
+    async def _clean(self, turn: _Turn) -> dict[int, str | None]:
+        """Clean all readable files of a window (step 1).
+
+        Returns the numbers of the others: None for a missing file, the ETag of one that does not
+        parse. They are written last: no file may name an erased image while another has its row.
+        """
         numbers = {
             parsed[1]
             for stored in await self._store.objects(
@@ -205,14 +217,14 @@ class _TableRebuilder:
             )
             if (parsed := layout.parse_chain_key(stored.key)) and parsed[0] == turn.window_start
         }
-        unreadable = {}
-        for number in sorted(numbers):
-            if etag := await self._clean_file(number, turn):
-                unreadable[number] = etag
-        # Empty files are written last: no file may name an erased image while another has its row.
+        holes: dict[int, str | None] = {}
         for number in range(max(numbers, default=-1) + 1):
-            if number in unreadable or number not in numbers:
-                await self._write_empty(number, unreadable.get(number), turn)
+            if number not in numbers:
+                holes[number] = None
+            elif etag := await self._clean_file(number, turn):
+                holes[number] = etag
+        turn.files += len(holes)
+        return holes
 
     async def _clean_file(self, number: int, turn: _Turn) -> str | None:
         """Remove the wrong rows of a file; returns the ETag if the file can't be read."""
@@ -239,9 +251,6 @@ class _TableRebuilder:
 
     async def _write_empty(self, number: int, etag: str | None, turn: _Turn) -> None:
         """Write a file without rows in place of a missing one, or of this version of one."""
-        turn.files += 1
-        if self._dry_run:
-            return
         key = layout.chain_key(turn.window_start, number, self._table.folders)
         body = self._encoded(None, turn.erased)
         if etag is None:
@@ -249,8 +258,8 @@ class _TableRebuilder:
         else:
             await self._store.replace(key, body, etag)
 
-    async def _add(self, window_start: datetime, names: Sequence[Name]) -> int:
-        """Journal and seal missing rows (step 3); returns their number."""
+    async def _journal(self, window_start: datetime, names: Sequence[Name]) -> int:
+        """Journal missing rows (step 2); returns their number."""
         # A new journal, because a journal does not append a row twice.
         journal = Journal(self._store, self._table)
         added = 0
@@ -267,8 +276,6 @@ class _TableRebuilder:
             for record, error in bad:
                 self._skip(self._expected_rows.key(record), error)
             added += len(mine) - len(bad)
-        if added:
-            await self._table_maintenance.sealer.seal_window(window_start)
         return added
 
     def _skip(self, key: str, error: UnstorableRow) -> None:

@@ -10,12 +10,14 @@ from lake.commit.journal import Journal
 from lake.lake import Lake
 from lake.rebuild.in_place import Rebuilder, RebuildReport
 from lake.settings import LakeSettings
+from lake.store.object_store import Buffer, ObjectStore
 from lake.tables.rows import encode_chain_file, to_table
 from lake.tables.schema import ImageRecord
 from lake.tables.tables import REJECTION_TABLE
 from tests.lake.clocks import at_age
 from tests.lake.damage import REPAIRABLE, Damage, audit, break_a_file, erase_by_hand, found
 from tests.lake.samples import TENANT, commit, image_id, keys, rows
+from tests.lake.test_reader import walk
 from tests.lake.test_rejections import REFUSAL
 from tests.lake.test_rejections import rows as rejected_rows
 
@@ -164,3 +166,26 @@ async def test_rejections_that_are_none_are_taken_out(
     assert found(await audit(lake, lake_settings)) == {"row_without_image": 1}
     assert (await rebuild(lake, lake_settings)).removed == 1
     assert found(await audit(lake, lake_settings)) == {}
+
+
+async def test_rows_of_a_damaged_file_are_listed_while_they_are_written_again(
+    lake: Lake,
+    lake_settings: LakeSettings,
+    sealed: list[ImageRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the moment when the chain can be read again, a page has all its rows."""
+    await break_a_file(lake, sealed[0])
+    listed: list[set[str]] = []
+    replace_object = ObjectStore.replace
+
+    async def replaced(self: ObjectStore, key: str, data: Buffer, etag: str) -> str:
+        after = await replace_object(self, key, data, etag)
+        if key.startswith(layout.LAKE_IMAGES):
+            listed.append(set(await walk(lake, 10)))
+        return after
+
+    monkeypatch.setattr(ObjectStore, "replace", replaced)
+    await rebuild(lake, lake_settings)
+    assert listed
+    assert all(ids == {image.image_id for image in sealed} for ids in listed)
