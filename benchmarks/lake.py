@@ -1,6 +1,7 @@
 """Benchmarks of the lake: `python -m benchmarks.lake [NAME...]`.
 
-NAME is seal, small, backlog, journal, query, listing or waiting; `listing_10m` runs only if named.
+NAME is seal, small, backlog, journal, query, listing, waiting or window; `listing_10m` runs only if
+it is named.
 Prints JSON lines {"name", "value", "unit", "must", "aim", "ok"}: `must` is the limit, `aim` the
 goal. Sealing runs on one core in a separate process, so that its memory is measured alone. The exit
 code is 1 if a figure misses its `must`.
@@ -27,6 +28,7 @@ from benchmarks.lake_listing import listing
 from benchmarks.lake_rows import generated
 from benchmarks.lake_small import small
 from benchmarks.lake_waiting import waiting
+from benchmarks.lake_window import large_window
 from lake import layout
 from lake.commit.journal import Journal
 from lake.commit.journal_objects import encode_rows
@@ -214,9 +216,16 @@ def bench_waiting() -> bool:
     return good & report("listing_ten_windows_to_one", ratio, "x", must=2, aim=1.2, low=True)
 
 
+def bench_window() -> bool:
+    """Measure a page in a window of 470,000 rows."""
+    paged = large_window()
+    good = report("listing_window_memory", paged.megabytes, "MB", must=400, aim=250, low=True)
+    return good & report("listing_window", paged.seconds, "s", must=5, aim=1, low=True)
+
+
 if __name__ == "__main__":
     sealing = [bench_seal, bench_small, bench_backlog, bench_journal]
-    usual = [*sealing, bench_query, bench_listing, bench_waiting]
+    usual = [*sealing, bench_query, bench_listing, bench_waiting, bench_window]
     every = [*usual, bench_listing_10m]
     asked = sys.argv[1:] or [bench.__name__[6:] for bench in usual]
     results = [bench() for bench in every if bench.__name__[6:] in asked]
