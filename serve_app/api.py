@@ -32,6 +32,7 @@ from serve_app.deprecation import deprecation_of
 from serve_app.health import ReadinessCheck
 from serve_app.query import KnownParameters
 from serve_app.rates import Rates
+from serve_app.record_cache import RecordCache
 from serve_app.replays import Replays
 from serve_app.settings import ServeSettings
 from serve_app.upload import route as upload_route
@@ -92,6 +93,7 @@ def make_app(
         day_limits=DayLimits(usage),
         accounts=AccountsCalls(keys.accounts),
         replays=Replays(lake, worker),
+        records=RecordCache(lake, cache, settings.record_cache_seconds),
         invalidations=invalidations,
     )
     app.state.context = context

@@ -37,6 +37,7 @@ from serve_app.auth import KeyRing
 from serve_app.cache.connection import CacheConnection
 from serve_app.health import PART_SECONDS, AnsweredBy, LoopLag, Part, Readiness, api_part
 from serve_app.metrics import samples
+from serve_app.record_cache import RecordCache
 from serve_app.settings import ServeSettings
 from serve_app.usage_counts import UsageCounts
 
@@ -83,6 +84,7 @@ class UploadApi:
         self._lag = LoopLag()
         self._peers = NodePeers()
         self._admission: Admission | None = None
+        self._records: RecordCache | None = None
         metrics = processors_deployment.sandbox_metrics(
             self._lake, self._worker.sandbox, self._samples
         )
@@ -110,12 +112,13 @@ class UploadApi:
             invalidations=self._lake.invalidations,
         )
         self._admission = app.state.context.admission
+        self._records = app.state.context.records
         return app
 
     def _samples(self) -> Iterable[Sample]:
         if self._admission is None:
             return ()
-        return samples(self._admission, self._cache, self._lake.invalidations)
+        return samples(self._admission, self._cache, self._lake.invalidations, self._records)
 
     async def __del__(self) -> None:
         """Finish running work and close; Serve awaits this after it has drained the requests."""

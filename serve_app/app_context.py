@@ -15,6 +15,7 @@ from serve_app.admission.spillover import Spillover
 from serve_app.auth import KeyRing
 from serve_app.day_limits import DayLimits
 from serve_app.rates import Rates
+from serve_app.record_cache import RecordCache
 from serve_app.replays import Replays
 from serve_app.settings import ServeSettings
 from serve_app.usage_counts import UsageCounts
@@ -22,7 +23,7 @@ from serve_app.usage_counts import UsageCounts
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """Application context: lake, worker, keys, accounts, admission, replays, settings."""
+    """Application context: lake, worker, keys, accounts, admission, records, settings."""
 
     lake: Lake
     worker: Worker
@@ -36,6 +37,7 @@ class AppContext:
     day_limits: DayLimits
     accounts: AccountsCalls
     replays: Replays
+    records: RecordCache
     invalidations: Invalidations | None = None
     """queue of CloudFront invalidations; None without a distribution"""
     under_way: set[asyncio.Task[Commit]] = field(default_factory=set)

@@ -119,7 +119,8 @@ async def erase_image(request: Request, principal: Eraser, image_id: ImageId) ->
     check_if_match(request.headers.getlist("if-match"), None)
     add = context.invalidations.add if context.invalidations is not None else None
     try:
-        await context.lake.eraser.erase(principal.tenant, image_id)
+        async with context.records.erasing(principal.tenant, image_id):
+            await context.lake.eraser.erase(principal.tenant, image_id)
     except ImageNotFound:
         raise
     except BaseException:
@@ -231,7 +232,7 @@ def _seconds_left(end: datetime, now: datetime) -> int:
 
 async def _record(context: AppContext, principal: Principal, image_id: str) -> ImageRecord:
     _check_id(image_id)
-    return await context.lake.reader.record(principal.tenant, image_id)
+    return await context.records.record(principal.tenant, image_id)
 
 
 def _check_id(image_id: str) -> None:

@@ -8,6 +8,7 @@ from lake.commit.invalidations import Invalidations
 from lake.metrics import Metric, Sample
 from serve_app.admission.admission import Admission
 from serve_app.cache.connection import CacheConnection
+from serve_app.record_cache import RecordCache
 
 UPLOADS: Final = Metric(
     "pixlake_uploads",
@@ -49,6 +50,21 @@ CACHE_MISSED: Final = Metric(
     "Calls that the replica answered by itself, because the cache did not answer in time.",
 )
 
+RECORD_LOOK_UPS: Final = Metric(
+    "pixlake_record_look_ups",
+    "counter",
+    "records",
+    "Records that reads of images looked up, by where they were: `cache` or `store`.",
+    ("found_in",),
+)
+RECORD_MARKS_MISSED: Final = Metric(
+    "pixlake_record_marks_missed",
+    "counter",
+    "calls",
+    "Marks of erased images that the cache did not take; it may have their records for the time of "
+    "PIXLAKE_RECORD_CACHE_SECONDS.",
+)
+
 INVALIDATIONS: Final = Metric(
     "pixlake_invalidations",
     "counter",
@@ -78,6 +94,8 @@ METRICS: Final = (
     CACHE_ANSWERS,
     CACHE_FAILURES,
     CACHE_MISSED,
+    RECORD_LOOK_UPS,
+    RECORD_MARKS_MISSED,
     INVALIDATIONS,
     INVALIDATION_FAILURES,
     INVALIDATIONS_WAITING,
@@ -93,6 +111,7 @@ def samples(
     admission: Admission,
     cache: CacheConnection | None = None,
     invalidations: Invalidations | None = None,
+    records: RecordCache | None = None,
 ) -> Iterator[Sample]:
     """Read the samples of this process."""
     for outcome, count in uploads_by_outcome.items():
@@ -105,6 +124,10 @@ def samples(
         yield CACHE_ANSWERS.at(cache.answers)
         yield CACHE_FAILURES.at(cache.failures)
         yield CACHE_MISSED.at(cache.missed)
+    if records is not None:
+        yield RECORD_LOOK_UPS.at(records.hits, "cache")
+        yield RECORD_LOOK_UPS.at(records.misses, "store")
+        yield RECORD_MARKS_MISSED.at(records.unmarked)
     if invalidations is not None:
         for outcome, count in invalidations.paths.items():
             yield INVALIDATIONS.at(count, outcome)

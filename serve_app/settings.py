@@ -43,7 +43,15 @@ class ServeSettings(BaseSettings):
     cache_url: SecretStr | None = Field(
         default=None,
         description="Valkey or Redis, as redis://… or rediss://… (TLS), with user and password; "
-        "all processes of the API count limits there together; default: each counts by itself",
+        "all processes of the API count limits and keep records there together; default: each "
+        "counts by itself",
+    )
+    record_cache_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=300,
+        description="how long a record that was read is kept in `PIXLAKE_CACHE_URL`, in seconds; "
+        "0: records are read from the store only",
     )
     default_preset: str = Field(default="web", description="preset of an upload without a preset")
     max_bytes: int = Field(

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 def values(site: Site) -> Counter[tuple[str, ...]]:
     """Return the present values; tests of one process share them, so a test takes a difference."""
-    admission = site.app.state.context.admission
+    context = site.app.state.context
     return Counter(
         {
             (each.metric.name, *each.labels): each.value
-            for each in samples(admission, CACHE, INVALIDATIONS)
+            for each in samples(context.admission, CACHE, INVALIDATIONS, context.records)
         }
     )
 

@@ -7,7 +7,7 @@ what it has counted. The clock of limits in this process is replaced by one that
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from traceback import format_exception
 
@@ -24,6 +24,7 @@ from serve_app.accounts import READ, WRITE, Limits
 from serve_app.cache.connection import WAIT_SECONDS, CacheAway, CacheConnection
 from serve_app.metrics import samples
 from serve_app.settings import ServeSettings
+from tests.serve_app.redis_cache import PATIENCE_SECONDS, watched
 from tests.serve_app.site import MakeSite, Site
 from tests.servers.redis import RedisServer, redis_available
 from tests.servers.slow_link import slow_link
@@ -32,8 +33,6 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Connect = Callable[..., Awaitable[CacheConnection]]
-# Wait for a server that answers: a busy machine may take longer than 50 ms for an answer.
-PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +41,6 @@ def server() -> Iterator[RedisServer]:
         pytest.skip(f"LIMITS ARE NOT TESTED ON REDIS: {reason}")
     with RedisServer() as running:
         yield running
-
-
-@asynccontextmanager
-async def watched(url: str, wait_seconds: float) -> AsyncIterator[CacheConnection]:
-    cache = CacheConnection(url, wait_seconds)
-    watch = asyncio.create_task(cache.watch())
-    try:
-        yield cache
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        await cache.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
