@@ -176,7 +176,7 @@ def test_a_profile_has_the_sizes_of_its_environment(name: str) -> None:
     assert sizes.broker_count == (kafka.get("brokers_per_zone", 1) * sizes.zones if ours else 0)
     assert sizes.container_insights == cluster.get("container_insights", True)
     assert sizes.broker_gb == kafka.get("storage_gb", 100)
-    assert sizes.kafka_hours == kafka.get("retention_hours", 12)
+    assert sizes.kafka_hours == kafka.get("retention_hours", 24)
     database, cache = environment.get("database", {}), environment.get("cache", {})
     assert sizes.database == database.get("instance", "db.t4g.medium")
     assert sizes.database_gb == database.get("storage_gb", 20)
@@ -273,7 +273,7 @@ def test_brokers_and_disks_grow_with_the_rate() -> None:
         return next(line.a_month for line in lines if line.system == "MSK")
 
     broker = 0.204 * 730
-    assert kafka(100) == pytest.approx(6 * (broker + 1200 * 0.1))
+    assert kafka(100) == pytest.approx(6 * (broker + 5600 * 0.1))
     # 740 MB/s, brokers for 60 % of 15.6 MB/s each in three equal zones.
     brokers = -(-740 // (15.6 * 0.6) // 3) * 3
     assert kafka(10_000) > brokers * broker > kafka(1000)

@@ -1,6 +1,7 @@
 """Settings of Kafka: a cluster of this environment on Amazon MSK, or one that exists."""
 
 import ipaddress
+import math
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -12,6 +13,7 @@ KAFKA_COPIES = 3
 KAFKA_FILL = 0.6
 """share of the disks that messages may fill; the rest is for a burst and a stopped broker"""
 KAFKA_SEGMENT_HOURS = 1
+_DAY_HOURS = 24
 
 
 class ExistingKafka(Model):
@@ -62,11 +64,12 @@ class Kafka(Model):
     )
     images_per_second: float = Field(default=1, gt=0, description="sustained rate of messages")
     image_kb: int = Field(default=1200, ge=1, description="size of a message, in kB")
-    retention_hours: int = Field(
-        default=12,
+    retention_hours: int | None = Field(
+        default=None,
         ge=1,
         le=24 * contract.RETENTION_DAYS,
-        description="time in which a stopped consumer loses nothing; at most that of images",
+        description="time in which a stopped consumer loses nothing; at most that of images; "
+        "default: a day, or as many hours as the disks take",
     )
     partitions: int = Field(default=12, ge=1, description="can grow, never shrink")
     clients: tuple[str, ...] = Field(
@@ -77,10 +80,19 @@ class Kafka(Model):
         """Return the gigabytes of messages that all disks take, each message being there thrice."""
         return self.brokers_per_zone * zones * self.storage_gb * KAFKA_FILL / KAFKA_COPIES
 
-    def needed_gb(self) -> float:
+    def hours(self, zones: int) -> int:
+        """Return the retention: as set, or a day if the disks take it, and an hour at least."""
+        if self.retention_hours is not None:
+            return self.retention_hours
+        fit = math.floor(self.usable_gb(zones) / self._gb_an_hour()) - KAFKA_SEGMENT_HOURS
+        return max(1, min(_DAY_HOURS, fit))
+
+    def needed_gb(self, zones: int) -> float:
         """Return the gigabytes of messages that are kept at the rate.
 
         Kafka deletes whole segments, so a message stays for the span of a segment longer.
         """
-        seconds = (self.retention_hours + KAFKA_SEGMENT_HOURS) * 3600
-        return self.images_per_second * seconds * self.image_kb / 1e6
+        return (self.hours(zones) + KAFKA_SEGMENT_HOURS) * self._gb_an_hour()
+
+    def _gb_an_hour(self) -> float:
+        return self.images_per_second * 3600 * self.image_kb / 1e6

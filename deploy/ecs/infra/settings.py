@@ -288,7 +288,8 @@ class Settings(Model):
         # Every message has three copies, and two copies must be in sync.
         if self.kafka.existing is None and self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
             raise ValueError("Kafka needs at least three brokers")
-        needed, usable = self.kafka.needed_gb(), self.kafka.usable_gb(len(self.zones))
+        zones = len(self.zones)
+        needed, usable = self.kafka.needed_gb(zones), self.kafka.usable_gb(zones)
         if self.kafka.existing is None and needed > usable:
             raise ValueError(
                 f"kafka.storage_gb: {needed:,.0f} GB of messages do not fit, disks take "

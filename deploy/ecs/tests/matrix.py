@@ -33,7 +33,6 @@ _WHOLE: Change = {
     "zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
     "kafka.existing": None,
     "kafka.storage_gb": 40,
-    "kafka.retention_hours": 4,
     "cluster.container_insights": True,
 }
 # Name of a combination → its environment, and the changed settings by dotted names.

@@ -126,6 +126,21 @@ def test_a_compact_environment_refuses_what_needs_more(change: Change) -> None:
         changed(COMMITTED, change)
 
 
+@pytest.mark.parametrize(
+    ("storage_gb", "rate", "hours"),
+    [
+        # Three disks of 40 GB take 24 GB of messages; an hour of 1.2 MB a second has 4.3 GB.
+        (40, 1, 4),
+        (1000, 1, 24),
+        (40, 0.1, 24),
+    ],
+)
+def test_kafka_keeps_a_day_or_what_the_disks_take(storage_gb: int, rate: float, hours: int) -> None:
+    settings = changed("small", {"kafka.storage_gb": storage_gb, "kafka.images_per_second": rate})
+    assert settings.kafka.hours(len(settings.zones)) == hours
+    assert Settings.load("large").kafka.hours(3) == 24
+
+
 def test_a_region_without_a_known_prefix_list_is_refused(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

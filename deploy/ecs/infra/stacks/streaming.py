@@ -39,7 +39,7 @@ class StreamingStack(Stack):
         self.cluster_name = settings.prefix
         self.cluster = self._cluster(network)
         self._grow_disks()
-        hours = settings.kafka.retention_hours
+        hours = settings.kafka.hours(len(settings.zones))
         self.topics = (
             self._topic("Images", contract.TOPIC, hours * _HOUR_MS, KAFKA_FILL),
             self._topic("DeadLetters", contract.DEAD_LETTERS, _DEAD_LETTERS_MS, _DEAD_LETTERS_FILL),
@@ -73,7 +73,7 @@ class StreamingStack(Stack):
             self,
             "Configuration",
             name=self.settings.prefix,
-            server_properties=_properties(kafka),
+            server_properties=_properties(kafka, kafka.hours(len(self.settings.zones))),
             latest_revision=msk.CfnConfiguration.LatestRevisionProperty(),
         )
         cluster = msk.CfnCluster(
@@ -175,7 +175,7 @@ class StreamingStack(Stack):
         ).attr_topic_arn
 
 
-def _properties(kafka: Kafka) -> str:
+def _properties(kafka: Kafka, hours: int) -> str:
     values = {
         # A topic that is not declared here is probably misspelt, so it is not created.
         "auto.create.topics.enable": "false",
@@ -184,7 +184,7 @@ def _properties(kafka: Kafka) -> str:
         "num.partitions": kafka.partitions,
         "message.max.bytes": contract.LARGEST_MESSAGE_BYTES,
         "replica.fetch.max.bytes": contract.LARGEST_MESSAGE_BYTES,
-        "log.retention.ms": kafka.retention_hours * _HOUR_MS,
+        "log.retention.ms": hours * _HOUR_MS,
         "log.roll.ms": KAFKA_SEGMENT_HOURS * _HOUR_MS,
         "unclean.leader.election.enable": "false",
         # Consumers fetch from the replica in their own zone: traffic between zones is paid.
