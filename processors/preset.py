@@ -40,12 +40,16 @@ class RenditionSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name
-    operations: tuple[AnyOperation, ...] = Field(default=(), max_length=MAX_OPERATIONS)
+    name: Name = Field(description="part of the rendition's URL")
+    operations: tuple[AnyOperation, ...] = Field(
+        default=(), max_length=MAX_OPERATIONS, description="steps, applied in this order"
+    )
     format: OutputFormat | Literal["auto"] = Field(
         default="jpeg", description="`auto`: JPEG, or with transparent parts `alpha_format` or WebP"
     )
-    alpha_format: OutputFormat | None = None
+    alpha_format: OutputFormat | None = Field(
+        default=None, description="for images with transparent parts; null: `format`"
+    )
     background: str = Field(
         default=WHITE,
         pattern=r"^#[0-9a-f]{6}$",

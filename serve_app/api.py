@@ -44,6 +44,19 @@ Send your API key as `Authorization: Bearer <key>`. Refusals are
 [problem+json](https://www.rfc-editor.org/rfc/rfc9457) with a stable `code`."""
 
 
+_RESOURCES = {
+    "images": "An image is stored once, with its renditions and a record of what is known about "
+    "it. It expires with the retention of the lake.",
+    "presets": "A preset says what is made of an image: a named, versioned list of renditions. A "
+    "tenant uses its own presets, the shared ones and the built-in ones.",
+    "keys": "An API key belongs to one tenant and has scopes. Platform teams manage the keys of "
+    "all tenants with the scope `admin`.",
+    "tenants": "A tenant owns images, presets and keys, and sees no other tenant.",
+    "usage": "The usage counts new images, bytes and refusals of each day of UTC.",
+    "health": "Health checks are for load balancers and supervisors, and need no key.",
+}
+
+
 def make_app(
     lake: Lake,
     worker: Worker,
@@ -72,6 +85,7 @@ def make_app(
         title="Pixlake",
         version="1",
         description=_ABOUT,
+        openapi_tags=[{"name": name, "description": text} for name, text in _RESOURCES.items()],
         docs_url=None,
         redoc_url=None,
         # A redirect would contain the Host header of the client, which may be any host.

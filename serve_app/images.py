@@ -69,8 +69,12 @@ async def list_images(
     *,
     request: Request,
     principal: Reader,
-    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = _DEFAULT_PAGE,
-    cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR)] = None,
+    limit: Annotated[
+        int, Query(ge=1, le=_MAX_PAGE, description="largest number of images of the page")
+    ] = _DEFAULT_PAGE,
+    cursor: Annotated[
+        str | None, Query(max_length=_MAX_CURSOR, description="`next` of the page before")
+    ] = None,
     wanted: Annotated[ImageFilter, Depends(listing_query.wanted)],
     fields: Annotated[frozenset[str] | None, Depends(listing_query.chosen)],
 ) -> Response:

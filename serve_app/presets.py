@@ -85,7 +85,7 @@ class PresetEntry(BaseModel):
 
     name: str
     version: int = Field(description="the newest version")
-    built_in: bool
+    built_in: bool = Field(description="true: it is part of Pixlake and never changes")
     tenant: str | None = Field(
         description="tenant that owns the preset; null for a shared or built-in one"
     )

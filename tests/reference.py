@@ -16,6 +16,7 @@ from processors.metrics import METRICS as OF_PROCESSORS
 from processors.settings import ProcessorSettings
 from serve_app.metrics import METRICS as OF_SERVE_APP
 from serve_app.settings import ServeSettings
+from tests.api_pages import api_pages
 from tests.columns_page import client_fields, columns_page, rejections_page
 from tests.errors_page import errors_page
 from tests.log_lines import logs_section
@@ -112,10 +113,12 @@ PAGES = {
     "metrics.md": metrics_page,
     "columns.md": columns_page,
     "rejections.md": rejections_page,
+    **api_pages(),
 }
 
 if __name__ == "__main__":
     for name, render in PAGES.items():
+        (DOCS / name).parent.mkdir(exist_ok=True)
         (DOCS / name).write_text(render())
     for path, made in FILES.items():
         path.write_text(made())

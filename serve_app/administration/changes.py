@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
@@ -19,6 +19,9 @@ Admin = Annotated[Principal, Depends(need(ADMIN))]
 DEFAULT_PAGE: Final = 50
 MAX_PAGE: Final = 200
 """Default and largest number of entries of a page."""
+Count = Annotated[
+    int, Query(ge=1, le=MAX_PAGE, description="largest number of entries of the page")
+]
 MAX_BODY: Final = 16_384
 """Largest body of an administrative request, in bytes."""
 

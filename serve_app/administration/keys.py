@@ -12,10 +12,10 @@ from serve_app.accounts.accounts import MAX_NAME
 from serve_app.accounts.keys import Scope
 from serve_app.administration.changes import (
     DEFAULT_PAGE,
-    MAX_PAGE,
     REFUSALS,
     REFUSALS_OF_KEYS,
     Admin,
+    Count,
     body_of,
     calls_of,
     json_body,
@@ -137,9 +137,14 @@ class KeyList(BaseModel):
 async def list_keys(
     request: Request,
     principal: Admin,
-    tenant: Annotated[str | None, Query(pattern=TENANT.pattern, max_length=63)] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
-    cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{12}$")] = None,
+    tenant: Annotated[
+        str | None,
+        Query(pattern=TENANT.pattern, max_length=63, description="only keys of this tenant"),
+    ] = None,
+    limit: Count = DEFAULT_PAGE,
+    cursor: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{12}$", description="`next` of the page before")
+    ] = None,
 ) -> KeyList:
     """Return one page of keys, revoked and expired ones included."""
     del principal  # only the scope of the key is needed

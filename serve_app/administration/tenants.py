@@ -10,10 +10,10 @@ from lake.layout import TENANT
 from serve_app.accounts import TenantInfo, actor_of
 from serve_app.administration.changes import (
     DEFAULT_PAGE,
-    MAX_PAGE,
     REFUSALS,
     REFUSALS_OF_TENANTS,
     Admin,
+    Count,
     body_of,
     calls_of,
     json_body,
@@ -86,8 +86,8 @@ class TenantList(BaseModel):
 async def list_tenants(
     request: Request,
     principal: Admin,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
-    cursor: Annotated[str, Query(max_length=63)] = "",
+    limit: Count = DEFAULT_PAGE,
+    cursor: Annotated[str, Query(max_length=63, description="`next` of the page before")] = "",
 ) -> TenantList:
     """Return one page of tenants, by name."""
     del principal  # only the scope of the key is needed

@@ -23,10 +23,12 @@ from tests.servers.streams import create_topic
 ROOT = Path(__file__).parents[2]
 PAGES = [
     page
-    for folder in (".", "docs", "docs/runbook", "docs/decisions", "examples")
+    for folder in (".", "docs", "docs/api", "docs/runbook", "docs/decisions", "examples")
     for page in sorted((ROOT / folder).glob("*.md"))
 ]
-BLOCK = re.compile(r"^ *```(|console|sh)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+# Blocks of all languages, so that the end of one is not taken for the beginning of the next.
+BLOCK = re.compile(r"^ *```([^\n`]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+SHELL = ("", "console", "sh")
 COMMANDS = ("pixlake ", "curl ", "python ", "pip ", "aws ", "apt-get ", ".venv/bin/")
 # Commands that cannot run here, with the test that runs them, or the reason why none does.
 ELSEWHERE = {
@@ -52,6 +54,8 @@ def shown(page: Path) -> list[str]:
     """Commands of the page, without the explanations beside them."""
     found = []
     for kind, text in BLOCK.findall(page.read_text()):
+        if kind not in SHELL:
+            continue
         lines = text.replace("\\\n", " ").splitlines()
         if kind == "console":
             lines = [line[2:] for line in lines if line.startswith("$ ")]
@@ -100,6 +104,7 @@ def environment(
         "PIXLAKE_HOME": str(folder / ".pixlake"),
         "KAFKA_BOOTSTRAP_SERVERS": kafka_server.bootstrap,
         "KEY": (folder / ".pixlake" / "api-key").read_text(),
+        "ADMIN": (folder / ".pixlake" / "api-key").read_text(),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     for name, value in names.items():
@@ -125,11 +130,15 @@ def prepared(command: str, place: tuple[Path, Door], kafka: ApacheKafka) -> str:
         command = command.replace(SHOWN_ID, said.image.image_id)
     if SHOWN_PREFIX in command:
         command = command.replace(SHOWN_PREFIX, door.key("default").split("_")[1])
-    if changed := re.match("pixlake tenants (?:suspend|resume) ([a-z-]+)", command):
-        door.accounts.tenants.put(changed[1], suspended=False, actor="test")
+    if changed := re.search(
+        r"pixlake tenants (?:suspend|resume) ([a-z-]+)|/v1/tenants/([a-z-]+)", command
+    ):
+        door.accounts.tenants.put(changed[1] or changed[2], suspended=False, actor="test")
     if "produce" in command:
         with contextlib.suppress(KafkaException):  # another test has created the topic
             create_topic(kafka.bootstrap, "images")
+    # Other commands share the preset `shop`, and a tenant then can't take the name.
+    command = command.replace("/v1/presets/shop", "/v1/presets/shop-of-the-tenant")
     return command.replace(SHOWN_URL, door.url)
 
 

@@ -49,10 +49,13 @@ async def test_every_json_body_has_examples_that_its_schema_allows(site: Site) -
     assert checked >= 25
 
 
-async def test_a_parameter_has_examples_that_its_schema_allows(site: Site) -> None:
+async def test_a_parameter_has_a_description_and_examples_that_its_schema_allows(
+    site: Site,
+) -> None:
     document = Document(site.app)
     for operation in document.operations:
         for one in operation.about.get("parameters", ()):
+            assert one.get("description"), f"{operation}: {one['name']} has no description"
             examples = one["schema"].get("examples", [])
             assert examples or one["in"] != "path", f"{operation}: {one['name']} has no example"
             for example in examples:
