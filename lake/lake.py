@@ -11,6 +11,7 @@ from lake.commit.preset_store import PresetStore
 from lake.commit.records import Commit, Committer
 from lake.commit.rejections import Refusal, Rejections, Settled
 from lake.commit.tries import Tries
+from lake.commit.usage_rows import UsageRows
 from lake.errors import RejectionsDenied, StoreDenied
 from lake.read.listing import Page
 from lake.read.reader import Reader
@@ -48,6 +49,7 @@ class Lake:
     rejections: Rejections
     tries: Tries
     presets: PresetStore
+    usage: UsageRows
     maintenance: Maintenance
     invalidations: Invalidations | None = None
     """queue of deleted images for CloudFront; None without a distribution"""
@@ -96,6 +98,7 @@ class Lake:
             rejections=Rejections(store, (refused, journal), clock),
             tries=Tries(store),
             presets=PresetStore(store),
+            usage=UsageRows(store, clock),
             maintenance=Maintenance(images, table_maintenance(REJECTION_TABLE)),
             invalidations=invalidations,
         )

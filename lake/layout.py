@@ -12,6 +12,7 @@
     rejections/journal/<window>/<name>.jsonl, .arrow
     rejections/tries/<rejection_id>.json          number of unexpected failures of a message
     lake/rejections/…, lake/compacted/rejections/…                like those of images
+    lake/usage/dt=2026-11-23/hour=00/<start of the day>-0.parquet      usage of a closed day
     audit/unfinished/<tenant>/<image_id>.json     images that had no row when an audit ran
     audit/last.json                               result of the last audit
     audit/accepted-time.json                      time of the last sweep
@@ -70,6 +71,8 @@ def rebuilt_rows(table: str) -> Folders:
 
 IMAGE_ROWS = Folders("journal", "lake/images", "lake/compacted/images")
 REJECTION_ROWS = Folders("rejections/journal", "lake/rejections", "lake/compacted/rejections")
+USAGE_ROWS = Folders("", "lake/usage", "lake/compacted/usage")
+"""Folders of usage, which is written by day and has neither a journal nor compacted files."""
 JOURNAL = IMAGE_ROWS.journal
 LAKE_IMAGES = IMAGE_ROWS.chains
 

@@ -40,6 +40,7 @@ from serve_app.metrics import samples
 from serve_app.record_cache import RecordCache
 from serve_app.settings import ServeSettings
 from serve_app.usage_counts import UsageCounts
+from serve_app.usage_table import UsageTable
 
 log = logger(__name__)
 
@@ -90,7 +91,14 @@ class UploadApi:
         )
         # In threads of its own, so that administrative calls do not delay it.
         self._usage = UsageCounts(AccountsCalls(self._accounts), standby=settings.standby)
-        watches = [self._usage.watch(), self._lag.watch(), self._peers.watch(), metrics.watch()]
+        table = UsageTable(self._usage, self._lake.usage)
+        watches = [
+            self._usage.watch(),
+            table.watch(),
+            self._lag.watch(),
+            self._peers.watch(),
+            metrics.watch(),
+        ]
         if self._cache is not None:
             watches.append(self._cache.watch())
         if self._lake.invalidations is not None:

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from starlette.types import Scope
@@ -71,12 +71,19 @@ class UsageCounts:
         # Reservations of uploads under way.
         self._held = DayTotals()
 
-    def add(self, sender: Principal, counter: str, amount: int = 1) -> None:
-        """Add to a counter of the sender and of this day."""
+    @property
+    def standby(self) -> bool:
+        """True if another region leads, and counts."""
+        return self._standby
+
+    def add(
+        self, sender: Principal, counter: str, amount: int = 1, *, day: date | None = None
+    ) -> None:
+        """Add to a counter of the sender and of a day; by default of this day."""
         if not amount or self._standby:
             return
         self._begin_day()
-        name = UsageKey(self._day, sender.tenant, sender.prefix, counter)
+        name = UsageKey(day or self._day, sender.tenant, sender.prefix, counter)
         if len(self._counted) < MAX_WAITING or name in self._counted:
             self._counted[name] += amount
             self._sum({name: amount})
@@ -84,10 +91,11 @@ class UsageCounts:
             self._full = True
             log.error("usage is lost: too many counters wait for the database", limit=MAX_WAITING)
 
-    def add_image(self, sender: Principal, size: int) -> None:
-        """Count a new image and its bytes."""
-        self.add(sender, IMAGES)
-        self.add(sender, BYTES_IN, size)
+    def add_image(self, sender: Principal, size: int, received_at: datetime) -> None:
+        """Count a new image and its bytes, on the day that its row has."""
+        day = received_at.astimezone(UTC).date()
+        self.add(sender, IMAGES, day=day)
+        self.add(sender, BYTES_IN, size, day=day)
 
     async def watch(self) -> None:
         """Add the counts to the database regularly, until cancelled."""

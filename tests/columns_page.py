@@ -8,7 +8,7 @@ from typing import Any
 
 from lake.tables.columns import TableColumn
 from lake.tables.image_columns import ImageColumns
-from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, Table
+from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, USAGE_TABLE, SqlTable
 from serve_app.schemas import ImageView
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -52,6 +52,11 @@ def rejections_page() -> str:
     return _page("rejections.md", columns=_columns(REJECTION_TABLE))
 
 
+def usage_page() -> str:
+    """Page of the columns of usage, with the table between its markers."""
+    return _page("usage.md", columns=_columns(USAGE_TABLE))
+
+
 def client_fields() -> str:
     """Python module with the client's typed fields, from the JSON schema of the API's answers."""
     fields = ImageView.model_json_schema(mode="serialization")["properties"]
@@ -70,7 +75,7 @@ def _page(name: str, **blocks: Iterable[str]) -> str:
     return text
 
 
-def _columns(table: Table) -> Iterable[str]:
+def _columns(table: SqlTable) -> Iterable[str]:
     yield "| column | type | null | unit | from | API | meaning |"
     yield "|---|---|---|---|---|---|---|"
     for column in table.described:
@@ -94,7 +99,7 @@ def _row(column: TableColumn, name: str, *, api: bool) -> str:
     return f"| {' | '.join(map(_cell, cells))} |"
 
 
-def _formulas(table: Table) -> Iterable[str]:
+def _formulas(table: SqlTable) -> Iterable[str]:
     yield "| column | formula | source |"
     yield "|---|---|---|"
     for column in table.described:

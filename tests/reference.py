@@ -17,7 +17,7 @@ from processors.settings import ProcessorSettings
 from serve_app.metrics import METRICS as OF_SERVE_APP
 from serve_app.settings import ServeSettings
 from tests.api_pages import api_pages
-from tests.columns_page import client_fields, columns_page, rejections_page
+from tests.columns_page import client_fields, columns_page, rejections_page, usage_page
 from tests.errors_page import errors_page
 from tests.log_lines import logs_section
 from tests.operations_page import operations_page
@@ -113,6 +113,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "columns.md": columns_page,
     "rejections.md": rejections_page,
+    "usage.md": usage_page,
     **api_pages(),
 }
 

@@ -17,7 +17,7 @@ from lake.tables.columns import model_columns
 from lake.tables.image_columns import ImageColumns, RenditionColumns
 from lake.tables.measure_columns import FoundCode, Swatch
 from lake.tables.schema import NOT_IN_ROWS
-from lake.tables.tables import TABLES, Partitions, Table
+from lake.tables.tables import SQL_TABLES, Partitions, SqlTable
 from pixlake.cli.main import app
 from pixlake.client import Image
 from pixlake.client.parts import Code, Rendition
@@ -26,13 +26,15 @@ from serve_app.schemas import ImageView
 from tests.reference import DOCS
 
 CONTRACT = DOCS.parent / "deploy" / "ecs" / "infra" / "contract.json"
-PAGES = {"images": "columns.md", "rejections": "rejections.md"}
+PAGES = {"images": "columns.md", "rejections": "rejections.md", "usage": "usage.md"}
 # Fields of the API that are not columns.
 ONLY_API = {"expires_at", "links"}
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-async def test_every_form_of_a_table_has_the_defined_columns(table: Table, tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", SQL_TABLES, ids=lambda table: table.name)
+async def test_every_form_of_a_table_has_the_defined_columns(
+    table: SqlTable, tmp_path: Path
+) -> None:
     columns = model_columns(table.model)
     names = [column.name for column in columns]
     both = [*names, *Partitions.model_fields]
@@ -66,8 +68,8 @@ def test_the_api_says_what_a_column_means() -> None:
         assert fields[column.name].get("x-unit") == column.about.unit or column.name == "phash"
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_column_is_described(table: Table) -> None:
+@pytest.mark.parametrize("table", SQL_TABLES, ids=lambda table: table.name)
+def test_every_column_is_described(table: SqlTable) -> None:
     for column in table.described:
         numbers = column.glue in {"double", "int", "bigint"}
         assert len(column.about.description) > 4, column.name
@@ -78,32 +80,32 @@ def test_every_column_is_described(table: Table) -> None:
 
 def test_every_measure_of_pixels_has_a_formula() -> None:
     made_of_others = {"dominant_color", "phash_0", "phash_1", "phash_2", "phash_3"}
-    for table in TABLES:
+    for table in SQL_TABLES:
         for column in table.described:
             if column.about.origin == "pixels" and column.name not in made_of_others:
                 assert column.about.formula, column.name
 
 
-def in_glue(table: Table) -> list[tuple[str, str, str]]:
+def in_glue(table: SqlTable) -> list[tuple[str, str, str]]:
     """Return the columns of a table in the AWS stacks."""
     tables = json.loads(CONTRACT.read_text())["tables"]
     (found,) = (each for each in tables if each["name"] == table.name)
     return [(one["name"], one["glue"], one["presto"]) for one in found["columns"]]
 
 
-def on_page(table: Table) -> list[str]:
+def on_page(table: SqlTable) -> list[str]:
     page = (DOCS / PAGES[table.name]).read_text()
     return re.findall(r"^\| `(\w+)` \|(?:[^|\n]*\|){6}$", page, re.MULTILINE)
 
 
-async def in_sql(table: Table, folder: Path) -> list[str]:
+async def in_sql(table: SqlTable, folder: Path) -> list[str]:
     settings = LakeSettings(store_url=(folder / "store").as_uri())
     await Lake.open(settings)
     return list(Views.open(settings).query(f"SELECT * FROM {table.name}").column_names)
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_the_command_prints_the_columns(table: Table) -> None:
+@pytest.mark.parametrize("table", SQL_TABLES, ids=lambda table: table.name)
+def test_the_command_prints_the_columns(table: SqlTable) -> None:
     done = CliRunner().invoke(app, ["schema", table.name, "--json"])
     printed = json.loads(done.stdout)
     assert [(c["name"], c["type"], c["unit"], c["description"]) for c in printed] == [

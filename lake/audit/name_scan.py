@@ -12,10 +12,11 @@ from lake.audit.scope import Scope
 from lake.audit.snapshot import Finding
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
-from lake.tables.tables import TABLES
+from lake.tables.tables import SQL_TABLES, TABLES
 
 _RESULTS = frozenset({layout.LAST_AUDIT, layout.ACCEPTED_TIME})
 _NAMES = tuple(table.name for table in TABLES)
+_SQL_NAMES = tuple(table.name for table in SQL_TABLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class NameScan:
     async def _levels(self) -> list[Level]:
         levels = [
             Level("", layout.ROOTS.__contains__, frozenset({layout.STORE})),
-            Level("lake", {*_NAMES, "compacted", "rebuilt"}.__contains__, soon=True),
+            Level("lake", {*_SQL_NAMES, "compacted", "rebuilt"}.__contains__, soon=True),
             Level(
                 "lake/compacted",
                 _NAMES.__contains__,
@@ -71,13 +72,26 @@ class NameScan:
             levels.append(Level(table.folders.journal, bool))
             for root in (table.folders.chains, table.folders.compacted):
                 levels += await self._days(root)
-        return levels
+        return levels + await self._usage()
 
     async def _days(self, root: str) -> list[Level]:
         """Levels of the days and hours of a table's files."""
         days = await self._store.folders(root)
         hours = [Level(f"{root}/{day}", partial(_is_hour, day)) for day in days if _is_day(day)]
         return [Level(root, _is_day, soon=True), *hours]
+
+    async def _usage(self) -> list[Level]:
+        """Levels of usage: a day has one file."""
+        root = layout.USAGE_ROWS.chains
+        levels = [Level(root, _is_day, soon=True)]
+        for day in filter(_is_day, await self._store.folders(root)):
+            start = layout.parse_partition(f"{day}/hour=00")
+            known = {layout.chain_key(start, 0, layout.USAGE_ROWS)} if start else set()
+            levels.append(Level(f"{root}/{day}", {"hour=00"}.__contains__, soon=True))
+            levels.append(
+                Level(f"{root}/{day}/hour=00", set[str]().__contains__, frozenset(known), soon=True)
+            )
+        return levels
 
     async def _first(self, level: Level, folder: str) -> str | None:
         """Key of an object in an unknown folder; None for a folder without old objects."""

@@ -1,4 +1,4 @@
-"""SQL access to the lake: a DuckDB connection with the views `images` and `rejections`.
+"""SQL access to the lake: a DuckDB connection with views `images`, `rejections` and `usage`.
 
 The store is a folder or S3. A view reads hours before the watermark from the compacted files, and
 later hours from the chains. The watermark is read when the view is created; lake/seal/compaction.py
@@ -22,7 +22,7 @@ from lake.seal.watermark import parse_watermark
 from lake.settings import LakeSettings
 from lake.store.reading_time import store_time
 from lake.store.store_settings import StoreSettings, parse_store_settings
-from lake.tables.tables import IMAGE_TABLE, PARTITIONS, TABLES, Table
+from lake.tables.tables import IMAGE_TABLE, PARTITIONS, SQL_TABLES, SqlTable
 
 
 class QueryFailed(LakeError):
@@ -61,7 +61,7 @@ class Views:
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
-        for table in TABLES:
+        for table in SQL_TABLES:
             none = f"{table.name}_none"
             connection.register(none, pa.schema([*table.columns, *PARTITIONS]).empty_table())
             sides = _sides(connection, files, table, layout.hour_of(floor))
@@ -152,7 +152,7 @@ class _Files:
             raise LakeError(f"the store can't be read: {error}") from error
         return bool(kind != pyarrow.fs.FileType.NotFound)
 
-    def watermark(self, table: Table) -> datetime | None:
+    def watermark(self, table: SqlTable) -> datetime | None:
         """Time before which the compacted files have every row; None: do not read them."""
         key = layout.watermark_key(table.folders)
         if not self.exist(key):
@@ -181,7 +181,7 @@ def _unsealed(
 
 
 def _sides(
-    connection: duckdb.DuckDBPyConnection, files: _Files, table: Table, oldest: datetime
+    connection: duckdb.DuckDBPyConnection, files: _Files, table: SqlTable, oldest: datetime
 ) -> list[str]:
     """SELECTs for each side of the watermark that has files, without hours before `oldest`.
 
@@ -220,7 +220,9 @@ def _parquet(patterns: Sequence[str]) -> str:
     )
 
 
-def _dataset(connection: duckdb.DuckDBPyConnection, files: _Files, root: str, table: Table) -> str:
+def _dataset(
+    connection: duckdb.DuckDBPyConnection, files: _Files, root: str, table: SqlTable
+) -> str:
     """Register a folder of a bucket as a data set; returns its name."""
     name = root.replace("/", "_")
     dataset = ds.dataset(

@@ -1,4 +1,4 @@
-"""Tables of the lake: `images`, and `rejections` for refused Kafka messages."""
+"""Tables of the lake: `images`, `rejections` for refused Kafka messages, and `usage` by day."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from lake.tables.columns import (
 from lake.tables.schema import IMAGES, SCHEMA_VERSION, ImageRecord
 
 REJECTIONS_VERSION = 3
+USAGE_VERSION = 1
 
 
 class Rejected(BaseModel):
@@ -98,6 +99,47 @@ class Rejected(BaseModel):
         return Fault(self.code, self.detail, self.limit, self.value)
 
 
+class RefusedRequests(BaseModel):
+    """Number of refused requests with one error code."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: Annotated[
+        str, Column("service", "the reason, as in [errors.md](errors.md)", repeats=True)
+    ]
+    requests: Annotated[BigInt, Column("service", "refused requests with this code")]
+
+
+class Used(BaseModel):
+    """Usage of one API key on one day: one row in the lake."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: SchemaVersion = USAGE_VERSION
+    window_start: Annotated[
+        datetime,
+        Column("service", "start of the day; the row expires as images of then do", unit="UTC"),
+    ]
+    day: Annotated[date, Column("service", "day of UTC", repeats=True)]
+    tenant: Annotated[str, Column("service", "tenant of the key", repeats=True)]
+    key: Annotated[
+        str,
+        Column(
+            "service",
+            "prefix of the API key; tenant, key and day are the key of the table",
+            repeats=True,
+        ),
+    ]
+    images: Annotated[BigInt, Column("service", "new images by HTTP")]
+    bytes_in: Annotated[BigInt, Column("service", "bytes of those images", unit="bytes")]
+    bytes_out: Annotated[
+        BigInt, Column("service", "bytes of the bodies of all answers, as sent", unit="bytes")
+    ]
+    refusals: Annotated[
+        tuple[RefusedRequests, ...], Column("service", "refused requests, by code")
+    ] = ()
+
+
 class Partitions(BaseModel):
     """Columns that the names of the folders hold; `pixlake query` has them with these types."""
 
@@ -120,23 +162,21 @@ class Partitions(BaseModel):
 PARTITIONS = schema_of(Partitions)
 REJECTIONS = schema_of(Rejected)
 """Columns of the table `rejections`, in file order."""
+USAGE = schema_of(Used)
+"""Columns of the table `usage`, in file order."""
 
 
 Journaled = ImageRecord | Rejected
 """Records with a row; `row_name` is the name of the row in the window of `window_start`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """Description of a table for sealing, compaction and SQL."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SqlTable:
+    """Description of a table for SQL."""
 
     name: str
     version: int
     columns: pa.Schema
-    id: str
-    """column of 32 hex digits, unique in the table"""
-    time: str
-    """column to sort by"""
     folders: Folders
     model: type[BaseModel]
     """definition of the columns"""
@@ -150,6 +190,16 @@ class Table:
     def repeating(self) -> list[str]:
         """Paths of the table's Parquet files whose values repeat, and have a dictionary."""
         return [path for each in model_columns(self.model) for path in each.repeating]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Table(SqlTable):
+    """Description of a table whose rows are journaled, sealed and compacted."""
+
+    id: str
+    """column of 32 hex digits, unique in the table"""
+    time: str
+    """column to sort by"""
 
     def rows(self, records: Iterable[Journaled]) -> pa.Table:
         """Convert records to rows."""
@@ -182,3 +232,13 @@ REJECTION_TABLE = Table(
     model=Rejected,
 )
 TABLES = (IMAGE_TABLE, REJECTION_TABLE)
+"""Tables whose rows are sealed."""
+USAGE_TABLE = SqlTable(
+    name="usage",
+    version=USAGE_VERSION,
+    columns=USAGE,
+    folders=layout.USAGE_ROWS,
+    model=Used,
+)
+SQL_TABLES: tuple[SqlTable, ...] = (*TABLES, USAGE_TABLE)
+"""All tables that SQL reads."""

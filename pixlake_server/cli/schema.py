@@ -13,7 +13,7 @@ _SHOWN = ("name", "type", "null", "unit", "description")
 
 def schema(
     table: Annotated[
-        str, typer.Argument(metavar="[TABLE]", help="images or rejections.")
+        str, typer.Argument(metavar="[TABLE]", help="images, rejections or usage.")
     ] = "images",
     *,
     json: Json = False,
@@ -23,9 +23,9 @@ def schema(
     Reads no store. Types are those of Glue; --json adds those of Athena and Arrow, the origin of
     each value, and the formula of each measure.
     """
-    from lake.tables.tables import TABLES  # noqa: PLC0415  # slow
+    from lake.tables.tables import SQL_TABLES  # noqa: PLC0415  # slow
 
-    known = {each.name: each for each in TABLES}
+    known = {each.name: each for each in SQL_TABLES}
     if table not in known:
         raise UsageFault(
             f"there is no table {table!r}, only {', '.join(known)}{near(table, known)}"

@@ -72,6 +72,15 @@ class DayUsage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """Usage of one key of a tenant on one day; `key`: prefix of the key."""
+
+    tenant: str
+    key: str
+    used: DayUsage
+
+
 class Usage:
     """Counters of usage. All methods block and raise AccountsUnavailable."""
 
@@ -109,6 +118,23 @@ class Usage:
             found.setdefault(day, Counter())[counter] += int(amount)
         every = (first + timedelta(days=n) for n in range((last - first).days + 1))
         return [DayUsage.of(day, found.get(day, {})) for day in every]
+
+    def keys(self, day: date) -> list[KeyUsage]:
+        """Return the usage of every key on a day, ordered by tenant and key."""
+        query = (
+            select(USAGE.c.tenant, USAGE.c.key, USAGE.c.counter, USAGE.c.amount)
+            .where(USAGE.c.day == day)
+            .order_by(USAGE.c.tenant, USAGE.c.key)
+        )
+        with self._database.begin() as connection:
+            rows = connection.execute(query).all()
+        found: dict[tuple[str, str], Counter[str]] = {}
+        for tenant, key, counter, amount in rows:
+            found.setdefault((tenant, key), Counter())[counter] = int(amount)
+        return [
+            KeyUsage(tenant, key, DayUsage.of(day, counts))
+            for (tenant, key), counts in sorted(found.items())
+        ]
 
 
 def _is_new(connection: Connection, batch: Batch) -> bool:

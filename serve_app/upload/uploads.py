@@ -75,7 +75,7 @@ async def store(
         try:
             commit = await _answered(context, job, lease, early, place, on_peer=on_peer)
             if commit.outcome == "created":
-                context.usage.add_image(principal, len(job.data))
+                context.usage.add_image(principal, len(job.data), commit.record.received_at)
             return commit
         finally:
             place.release()

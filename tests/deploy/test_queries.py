@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from lake.tables.tables import TABLES
+from lake.tables.tables import SQL_TABLES
 
 _FILE = Path(__file__).parents[2] / "deploy" / "ecs" / "infra" / "parts" / "queries.py"
 QUERIES: dict[str, str] = runpy.run_path(str(_FILE))["QUERIES"]
@@ -19,7 +19,7 @@ def lake() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     # Athena's name of DuckDB's `strftime`.
     connection.execute("CREATE MACRO date_format(moment, how) AS strftime(moment, how)")
-    for table in TABLES:
+    for table in SQL_TABLES:
         partitions = [pa.field("dt", pa.string()), pa.field("hour", pa.string())]
         empty = pa.schema([*table.columns, *partitions]).empty_table()
         connection.register(table.name, empty)

@@ -84,7 +84,7 @@ ACKNOWLEDGED: Final = (
         "Instances of one named cluster; a host learns its own id only when it registers.",
     ),
     Acknowledged(
-        _iam(_LAKE + r"/(images|journal|lake|rejections|probe|presets|audit-log)/\*"),
+        _iam(_LAKE + r"/(images|journal|lake|lake/usage|rejections|probe|presets|audit-log)/\*"),
         ".*-cell-[ab]/WorkerTask",
         "Keys under fixed prefixes of one bucket: each image gets its own keys when it arrives.",
     ),

@@ -10,6 +10,7 @@ STORE: Final[str] = _CONTRACT["store"]
 RETENTION_DAYS: Final[int] = _CONTRACT["retention_days"]
 LIFECYCLE: Final[list[dict[str, Any]]] = _CONTRACT["lifecycle"]
 TABLES: Final[list[dict[str, Any]]] = _CONTRACT["tables"]
+USAGE: Final[str] = next(one["location"] for one in TABLES if one["name"] == "usage")
 PORT: Final[int] = _CONTRACT["port"]
 GROUP: Final[str] = _CONTRACT["group"]
 LARGEST_IMAGE_BYTES: Final[int] = _CONTRACT["largest_image_bytes"]

@@ -113,6 +113,8 @@ def worker(bucket: str, key: str, distribution: str | None = None) -> list[iam.P
         allow(["s3:GetObject"], _keys(bucket, contract.JOURNAL, contract.LAKE, contract.PRESETS)),
         # PUT /v1/presets; the bucket's policy forbids to overwrite a version.
         allow(["s3:PutObject"], _keys(bucket, contract.PRESETS)),
+        # The table of usage, a file a day: only the API has access to the accounts' counters.
+        allow(["s3:PutObject"], _keys(bucket, contract.USAGE)),
         *_erasure(bucket),
     ]
 

@@ -133,12 +133,13 @@ def test_postgres_is_multi_az_encrypted_and_recoverable(assembly: Assembly) -> N
     assert "MasterUserPassword" not in props
 
 
-def test_glue_and_athena_see_both_tables_and_their_views(assembly: Assembly) -> None:
+def test_glue_and_athena_see_all_tables_and_their_views(assembly: Assembly) -> None:
     tables = {
         one.props["TableInput"]["Name"]: one.props["TableInput"]
         for one in assembly.resources("AWS::Glue::Table")
     }
-    assert set(tables) == {"images", "images_files", "rejections", "rejections_files"}
+    names = ("images", "rejections", "usage")
+    assert set(tables) == {*names, *(f"{name}_files" for name in names)}
     assert tables["images_files"]["Parameters"]["projection.enabled"] == "true"
     assert tables["images"]["TableType"] == "VIRTUAL_VIEW"
     assert count(assembly, "AWS::Athena::NamedQuery") == 4

@@ -40,6 +40,8 @@ MATRIX = [
     (WORKER, "s3:PutObject", f"{LAKE}/rejections/records/00/x.json", ALLOW),
     (WORKER, "s3:GetObject", f"{LAKE}/presets/shop/1.json", ALLOW),
     (WORKER, "s3:PutObject", f"{LAKE}/presets/shop/2.json", ALLOW),
+    (WORKER, "s3:PutObject", f"{LAKE}/lake/usage/dt=1/hour=00/x.parquet", ALLOW),
+    (WORKER, "s3:DeleteObject", f"{LAKE}/lake/usage/dt=1/hour=00/x.parquet", DENY),
     (WORKER, "s3:GetObject", f"{LAKE}/store.json", ALLOW),
     (WORKER, "s3:ListBucket", LAKE, ALLOW),
     (WORKER, "kms:GenerateDataKey", KEY, ALLOW),
