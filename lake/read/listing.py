@@ -30,9 +30,10 @@ from lake.read.hours import Hour, Hours
 from lake.read.image_filter import ImageFilter
 from lake.read.waiting_rows import Waiting, WaitingRows
 from lake.read.window_rows import Wanted, WindowRows, last_position
-from lake.seal.segments import complete_chain
+from lake.seal.segments import complete_chain, files_of
 from lake.store.bounded_gather import bounded_gather
 from lake.store.clock import StoreClock
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import to_records
 from lake.tables.schema import ImageRecord
@@ -206,14 +207,14 @@ class Listing:
         """Read the first wanted rows of a window, sealed or not, without erased images."""
         unsealed = waiting.rows.get(window.start)
         rows = WindowRows(wanted, unsealed, waiting.erased.get(window.start, frozenset()))
-        chain = await complete_chain(
-            self._store, window.start, await self._hours.segments(window.hour)
-        )
-        if unsealed is None and not window.indexed:
-            found = await self._hours.index_of(wanted.tenant, chain.files)
+        files, complete = await self._files(window.start, await self._hours.segments(window.hour))
+        if not complete:
+            rows.add_unreadable()
+        elif unsealed is None and not window.indexed:
+            found = await self._hours.index_of(wanted.tenant, files)
             if found is not None and window.start not in found:
                 return rows
-        for file in chain.files:
+        for file in files:
             cost.bytes += file.size
             try:
                 async with self._large if file.size > _LARGE_BYTES else nullcontext():
@@ -226,6 +227,16 @@ class Listing:
                 )
                 rows.add_unreadable()
         return rows
+
+    async def _files(
+        self, window_start: datetime, listed: Sequence[Stored]
+    ) -> tuple[Sequence[Stored], bool]:
+        """Segments of a window, and False if one of them is lost."""
+        try:
+            return (await complete_chain(self._store, window_start, listed)).files, True
+        except UnreadableObject as error:
+            log.warning("segment is lost; its rows are not listed", error=error)
+            return files_of(window_start, listed), False
 
 
 def _growing(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

@@ -118,17 +118,25 @@ def chain_of(window_start: datetime, listed: Iterable[Stored], table: Table = IM
 
     Raises UnreadableObject if a file is missing, because the ids in the missing file are unknown.
     """
-    files = {}
-    for stored in listed:
-        parsed = layout.parse_chain_key(stored.key)
-        if parsed and parsed[0] == window_start:
-            files[parsed[1]] = stored
-    if sorted(files) != list(range(len(files))):
+    files = _by_number(window_start, listed)
+    if list(files) != list(range(len(files))):
         name = layout.window_name(window_start)
         raise UnreadableObject(
-            f"the chain of {name} lacks a file: it has the numbers {sorted(files)}", value=name
+            f"the chain of {name} lacks a file: it has the numbers {list(files)}", value=name
         )
-    return Chain(window_start, tuple(files[n] for n in range(len(files))), table)
+    return Chain(window_start, tuple(files.values()), table)
+
+
+def files_of(window_start: datetime, listed: Iterable[Stored]) -> Sequence[Stored]:
+    """Select the files of a window from those of its hour, also if the chain lacks some."""
+    return list(_by_number(window_start, listed).values())
+
+
+def _by_number(window_start: datetime, listed: Iterable[Stored]) -> dict[int, Stored]:
+    """Files of a window by their numbers, in the order of the numbers."""
+    parsed = [(layout.parse_chain_key(stored.key), stored) for stored in listed]
+    files = {each[1]: stored for each, stored in parsed if each and each[0] == window_start}
+    return dict(sorted(files.items()))
 
 
 async def complete_chain(

@@ -19,7 +19,7 @@ from lake.seal.sizes import SealerSizes
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids
-from tests.lake.clocks import at_age
+from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, commit, complete, image_id
 from tests.lake.test_reader import walk
 
@@ -208,6 +208,21 @@ async def test_a_journal_object_that_is_whole_again(
         once.setattr(ObjectStore, "read_many", rotten)
         assert await walk(lake, 10) == []
     assert await walk(lake, 10) == [image_id("a")]
+
+
+async def test_a_lost_segment_costs_its_own_rows_only(lake: Lake) -> None:
+    """The segments of a window are listed though one between them is lost."""
+    window = lake.clock.settings.window
+    then = at(lake, layout.window_start_of(lake.clock.now(), window) + 2.5 * window)
+    for name in "abc":
+        await commit(then, name)
+        await then.sealer.run_pass(now=True)
+    await commit(lake, "other")
+    await lake.store.delete(layout.chain_key(await window_of(then, "a"), 1))
+    assert set(await walk(lake, 1)) == {image_id("other"), image_id("a"), image_id("c")}
+    # The lost segment may have named this image as erased.
+    await commit(then, "waits")
+    assert set(await walk(lake, 1)) == {image_id("other"), image_id("a"), image_id("c")}
 
 
 @pytest.mark.parametrize("limit", [1, 3, 10])
