@@ -18,14 +18,22 @@ from lake.tables.tables import IMAGE_TABLE
 
 @dataclass(frozen=True, slots=True)
 class WaitingImages:
-    """Unsealed rows, each image once; `unreadable`: journal objects whose rows are unknown."""
+    """Unsealed rows, each image once.
+
+    `unreadable`: journal objects whose rows are unknown, and windows with a segment whose erased
+    ids are unknown.
+    """
 
     rows: pa.Table
     unreadable: Mapping[str, UnreadableObject]
 
 
 async def waiting_images(store: ObjectStore) -> WaitingImages:
-    """Read unsealed rows without erased ones; raises UnreadableObject, StoreUnavailable."""
+    """Read unsealed rows without erased ones; raises StoreUnavailable.
+
+    Where a segment does not parse or is lost, rows that a late replay journaled may be of erased
+    images.
+    """
     tables = [IMAGE_TABLE.columns.empty_table()]
     unreadable: dict[str, UnreadableObject] = {}
     for window_start in layout.windows_of(await store.folders(layout.JOURNAL)):
@@ -35,7 +43,10 @@ async def waiting_images(store: ObjectStore) -> WaitingImages:
         rows = distinct(decoded.rows())
         images = without(rows.images, {each.image_id for each in rows.tombstones})
         if images.num_rows:
-            images = without(images, await _erased(store, window_start))
+            try:
+                images = without(images, await _erased(store, window_start))
+            except UnreadableObject as error:
+                unreadable[f"window {layout.window_name(window_start)}"] = error
         tables.append(images)
     return WaitingImages(pa.concat_tables(tables), unreadable)
 

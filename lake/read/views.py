@@ -34,8 +34,10 @@ class QueryFailed(LakeError):
 class Views:
     """Views of the sealed rows of each table: its columns, then `dt` and `hour`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, oldest: datetime) -> None:
         self._connection = connection
+        self.oldest = oldest
+        """latest start of a window whose rows had expired when the views were created"""
 
     @classmethod
     def open(
@@ -79,7 +81,7 @@ class Views:
                 # Skip whole days by folder, so that no file is opened that may be deleted.
                 f"AND dt >= greatest(CAST({clock} AS DATE) - {days}, DATE '{floor:%Y-%m-%d}')"
             )
-        return cls(connection)
+        return cls(connection, floor)
 
     def query(self, sql: str) -> pa.Table:
         """Run one statement; raises QueryFailed, also for more than one."""

@@ -101,7 +101,7 @@ async def _look(
 ) -> tuple[list["Name"], "Faults", "Unfinished"]:
     """Find all images, also by the predicate, and errors of images that can't be erased.
 
-    Also returns the journal objects that can't be read. Writes nothing.
+    Also returns what can't be read or lacks rows. Writes nothing.
     """
     from lake.read.views import Views  # noqa: PLC0415  # slow
     from lake.store.opening import open_store  # noqa: PLC0415

@@ -13,13 +13,16 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
+from lake import layout
 from lake.commit.damaged_records import is_damaged
 from lake.commit.erasure import look_up
 from lake.errors import LakeError, UnreadableObject
 from lake.lake import Lake
+from lake.read.lacking_hours import lacking_hours
 from lake.read.unsealed_rows import waiting_images
 from lake.read.views import Views
 from lake.store.object_store import ObjectStore
+from lake.tables.tables import IMAGE_TABLE
 
 _AT_ONCE = 16
 # CloudFront's API answers within a second. If it does not, a repetition invalidates again.
@@ -41,13 +44,19 @@ async def select(
 ) -> tuple[list[Name], Unfinished]:
     """Select the images whose rows fulfil a condition.
 
-    `open_views` gets the unsealed rows. Also returns the journal objects that can't be read,
-    because their rows may fulfil the condition. Raises QueryFailed, StoreUnavailable.
+    `open_views` gets the unsealed rows. Also returns what can't be read or lacks rows, because
+    these rows may fulfil the condition. Raises QueryFailed, StoreUnavailable.
     """
     sql = f"SELECT DISTINCT tenant, image_id FROM images WHERE (\n{where}\n)"  # noqa: S608  # the user's lake
     waiting = await waiting_images(store)
     unfinished = {key: error.code for key, error in waiting.unreadable.items()}
-    rows = open_views(waiting.rows).query(sql).to_pylist()
+    # First, because a pass may complete a copy after the views have read it.
+    lacking = await lacking_hours(store)
+    views = open_views(waiting.rows)
+    rows = views.query(sql).to_pylist()
+    unexpired = [hour for hour in lacking if hour + layout.HOUR > views.oldest]
+    names = [f"{IMAGE_TABLE.name} {layout.window_name(hour)}" for hour in unexpired]
+    unfinished |= _incomplete(names)
     return sorted((row["tenant"], row["image_id"]) for row in rows), unfinished
 
 
@@ -88,11 +97,14 @@ async def erase_images(lake: Lake, names: Sequence[Name]) -> tuple[Faults, Unfin
     unfinished |= {f"journal of window {name}": "not_deleted" for name in images.undeleted_windows}
     unfinished |= {f"window {name}": "not_sealed" for name in images.failed_windows}
     unfinished |= {f"compacted hour of {name}": "not_compacted" for name in hours}
-    incomplete = done_pass.compacted.incomplete_hours
-    unfinished |= {f"compacted hour of {name}": "not_complete" for name in incomplete}
+    unfinished |= _incomplete(done_pass.compacted.incomplete_hours)
     if lake.invalidations is not None and await lake.invalidations.send_all(_INVALIDATE_SECONDS):
         unfinished["copies in CloudFront"] = "not_invalidated"
     return failures, unfinished
+
+
+def _incomplete(hours: Sequence[str]) -> Unfinished:
+    return {f"compacted hour of {name}": "not_complete" for name in hours}
 
 
 async def _erase_one(lake: Lake, name: Name) -> Exception | None:

@@ -12,6 +12,7 @@ from lake import layout
 from lake.lake import Lake
 from lake.settings import LakeSettings
 from pixlake.cli.main import app
+from tests.lake.clocks import at_age
 from tests.lake.samples import TENANT, commit, image_id
 
 JOURNAL_OBJECT = "journal/20261123T100400Z/cut.jsonl"
@@ -99,6 +100,36 @@ def test_an_image_with_a_damaged_record_is_erased(store: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, "erased 1 images\n")
     assert b'"tombstone"' in record.read_bytes()
     assert list(record.parent.iterdir()) == [record]
+
+
+@pytest.mark.parametrize("asks", ["--dry-run", "--yes"])
+def test_an_hour_that_lacked_rows_when_the_condition_was_asked_is_named(
+    store: Path, asks: str
+) -> None:
+    """The segment of an hour was damaged when the hour was compacted, and is whole again."""
+
+    async def lack_rows() -> str:
+        lake = await Lake.open(LakeSettings(store_url=store.as_uri()))
+        then = at_age(lake, hours=-4)
+        await commit(then, "old")
+        await then.sealer.run_pass(now=True)
+        (segment,) = (store / layout.LAKE_IMAGES).rglob("*.parquet")
+        whole = segment.read_bytes()
+        segment.write_bytes(b"")
+        for hours in (-2.8, -2.1, -1.4):
+            await at_age(lake, hours=hours).maintenance.run_pass(now=False)
+        segment.write_bytes(whole)
+        return segment.name
+
+    name = asyncio.run(lack_rows())
+    done = CliRunner().invoke(app, ["erase", "--where", "tenant = 'acme'", asks, "--json"])
+    assert done.exit_code == 1
+    said = json.loads(done.stdout)
+    assert [each["image_id"] for each in said["images"]] == [image_id("a")]
+    parsed = layout.parse_chain_name(name)
+    assert parsed is not None
+    hour = f"compacted hour of images {layout.window_name(layout.hour_of(parsed[0]))}"
+    assert said["unfinished"] == [{"name": hour, "code": "not_complete"}]
 
 
 def test_nothing_is_left_of_a_whole_lake() -> None:

@@ -13,7 +13,7 @@ from lake.rebuild.shadow_lake import build
 from lake.settings import LakeSettings
 from lake.store.object_store import Buffer
 from pixlake_server.cli.erasing import erase_images, select
-from tests.lake.clocks import at_age
+from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, commit, image_id
 
 _NAME = TENANT, image_id("a")
@@ -60,6 +60,22 @@ async def test_an_image_whose_row_stays_in_a_shadow_lake_is_named(
     monkeypatch.setattr(lake.store, "replace", denied)
     left = {"/".join(_NAME): "not_finished"}
     assert await erase_images(lake, [_NAME]) == ({}, left)
+
+
+async def test_a_waiting_row_beside_a_lost_segment_is_found_and_its_window_is_named() -> None:
+    """The lost segment may have named the image as erased, and erasing it again is no error."""
+    lake = await Lake.open(LakeSettings(store_url="memory://"))
+    window = lake.clock.settings.window
+    start = layout.window_start_of(lake.clock.now(), window) + 2 * window
+    then = at(lake, start + window / 2)
+    for name in "ab":
+        await commit(then, name)
+        await then.sealer.run_pass(now=True)
+    await commit(then, "c")
+    await lake.store.delete(layout.chain_key(start, 0))
+    waiting = await waiting_images(lake.store)
+    assert waiting.rows["image_id"].to_pylist() == [image_id("c")]
+    assert set(waiting.unreadable) == {f"window {layout.window_name(start)}"}
 
 
 async def test_a_condition_finds_an_unsealed_row_whose_id_has_an_expired_row(
