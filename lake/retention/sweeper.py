@@ -77,6 +77,7 @@ class Sweeper:
         self._times = clock.times
         self._dry_run = dry_run
         self._accept_time = accept_time
+        self._accepted: datetime | None = None
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._deleters = asyncio.Semaphore(_DELETERS)
 
@@ -87,10 +88,15 @@ class Sweeper:
         tries again.
         """
         await self._clock.fresh()
-        confirmed, note = self._accept_time, not self._dry_run
-        accepted = await accept_time(self._store, self._clock, confirmed=confirmed, note=note)
+        self._accepted = await accept_time(
+            self._store,
+            self._clock,
+            confirmed=self._accept_time,
+            note=not self._dry_run,
+            known=self._accepted,
+        )
         # The clock may jump during the sweep, too.
-        self._latest = accepted + self._times.time_jump
+        self._latest = self._accepted + self._times.time_jump
         self._store.skipped.clear()
         report = SweepReport()
         parts: dict[str, Callable[[SweepReport], Awaitable[None]]] = {

@@ -27,18 +27,17 @@ import asyncio
 import mmap
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cachetools import FIFOCache
 
 from lake import layout
-from lake.errors import UnreadableObject
+from lake.errors import LakeError, UnreadableObject
 from lake.logs import logger
 from lake.seal.compacted import Footer, Hour, list_hour, read_footer, sources_of
+from lake.seal.compaction_report import CompactionReport
 from lake.seal.copy_writer import Copied, CopyWriter
 from lake.seal.hours import hours_with_files, unsealed_windows
-from lake.seal.pass_report import once
 from lake.seal.sizes import SIZES, SealerSizes
 from lake.seal.watermark_advance import Claim, WatermarkAdvance
 from lake.store.accepted_time import check_time
@@ -53,40 +52,6 @@ log = logger(__name__)
 
 # Largest number of cached footers, by file and version: ten files an hour for a week.
 _MAX_FOOTERS = 2000
-
-
-@dataclass(slots=True)
-class CompactionReport:
-    """Result of a pass: hours checked, files and rows written, hours that failed.
-
-    `left`: the pass ended before it had checked all hours. `incomplete`: hours that were compacted
-    without the rows of a window that can't be sealed, or of a segment that does not parse.
-    `failed_hours` and `incomplete_hours` name them.
-    """
-
-    hours: int = 0
-    files: int = 0
-    rows: int = 0
-    failed: int = 0
-    left: bool = False
-    bytes: int = 0
-    incomplete: int = 0
-    failed_hours: tuple[str, ...] = ()
-    incomplete_hours: tuple[str, ...] = ()
-
-    def __add__(self, later: "CompactionReport") -> "CompactionReport":
-        """Sum of two passes; `left` is that of the later pass."""
-        return CompactionReport(
-            self.hours + later.hours,
-            self.files + later.files,
-            self.rows + later.rows,
-            self.failed + later.failed,
-            later.left,
-            self.bytes + later.bytes,
-            self.incomplete + later.incomplete,
-            once(self.failed_hours, later.failed_hours),
-            once(self.incomplete_hours, later.incomplete_hours),
-        )
 
 
 class Compactor:
@@ -148,14 +113,22 @@ class Compactor:
                 failed.add(hour)
         wait = self._times.compaction_retry if failed else self._times.compaction_round
         holding = failed if report.left else _unread(failed, claim)
-        if (
-            hours
-            and (step := await self.watermark_advance.step(claim, min([*holding, end]))) is not None
-        ):
+        if hours and (step := await self._advance(claim, min([*holding, end]), report)) is not None:
             wait = min(wait, step)
         self._passed = end
         self._again_at = self._clock.now() + (timedelta(0) if report.left else wait)
         return report
+
+    async def _advance(
+        self, claim: Claim, done: datetime, report: CompactionReport
+    ) -> timedelta | None:
+        """Advance the watermark or claim hours; a watermark that can't be written is counted."""
+        try:
+            return await self.watermark_advance.step(claim, done)
+        except LakeError as error:
+            log.warning("watermark not advanced", table=self._table.name, error=error)
+            report.failed += 1
+            return self._times.compaction_retry
 
     async def follow(self, window_start: datetime) -> None:
         """Update the compacted copy of a window's hour, if it has one or readers expect one.

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from lake.errors import LakeError
 from lake.logs import logger
-from lake.seal.compaction import CompactionReport, Compactor
+from lake.seal.compaction import Compactor
+from lake.seal.compaction_report import CompactionReport
 from lake.seal.pass_report import PassReport
 from lake.seal.sealer import Sealer
 from lake.tables.tables import IMAGE_TABLE, Table

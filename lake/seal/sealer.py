@@ -176,6 +176,7 @@ class Sealer:
 
     async def _seal(self, window_start: datetime, chain: Chain | None, sealed: Sealed) -> None:
         unfinished: list[str] = []
+        uncopied: LakeError | None = None
         if expired := self._clock.has_expired(window_start):
             await check_time(self._store, self._clock)  # a wrong clock must not delete rows
         async with aclosing(self._pending.batches(window_start)) as batches:
@@ -184,11 +185,14 @@ class Sealer:
                     unfinished = await self._finish(batch)
                     sealed.unfinished += unfinished
                     chain = await self._extend(window_start, chain, batch, sealed)
-                    await self._copy(window_start)
-                consumed = self._pending.consume(batch, erasures=not unfinished)
-                sealed.undeleted += await consumed
+                    uncopied = await self._copy(window_start) or uncopied
                 sealed.unreadable += batch.unreadable
+                if uncopied is None:
+                    consumed = self._pending.consume(batch, erasures=not unfinished)
+                    sealed.undeleted += await consumed
                 del batch  # otherwise two batches are in memory while the next one is read
+        if uncopied is not None:
+            raise uncopied
 
     async def _finish(self, batch: Batch) -> list[str]:
         """Finish the erasures of a batch; returns the images whose erasure failed.
@@ -213,16 +217,21 @@ class Sealer:
                 log.warning("erasure not finished", image_id=tombstone.image_id, error=error)
         return sorted(failed)
 
-    async def _copy(self, window_start: datetime) -> None:
+    async def _copy(self, window_start: datetime) -> LakeError | None:
         """Update the compacted copy of the hour, if the hour has ended or readers use its copy.
 
-        Readers use the copy of an hour that has not ended if a clock that was ahead advanced the
-        watermark.
+        Returns the error if the copy can't be updated: the next batches are sealed all the same,
+        and the journal keeps what the copy lacks. Readers use the copy of an hour that has not
+        ended if a clock that was ahead advanced the watermark.
         """
         hour = layout.hour_of(window_start)
         before = self._compactor.watermark_advance.complete_before
         if hour + layout.HOUR <= self._clock.now() or (before is not None and hour < before):
-            await self._compactor.follow(window_start)
+            try:
+                await self._compactor.follow(window_start)
+            except LakeError as error:
+                return error
+        return None
 
     async def _extend(
         self, window_start: datetime, chain: Chain | None, batch: Batch, sealed: Sealed

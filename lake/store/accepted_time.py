@@ -4,6 +4,7 @@ A sweeper deletes by the store's clock. If that clock is days ahead, everything 
 each sweep notes its time in the store, and the next sweep refuses a time that is a day or more
 later. A refused time is accepted when an operator confirms it, or when sweeps have seen the clock
 go on from it for a day. Readers hide all images meanwhile, so a wrong clock is noticed by then.
+If the note is refused (a full store, a right that is missing), a sweeper goes by its own memory.
 """
 
 from datetime import datetime
@@ -11,11 +12,14 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from lake import layout
-from lake.errors import KeyMissing, LakeError, StoreFull
+from lake.errors import KeyMissing, LakeError, StoreDenied, StoreFull
+from lake.logs import logger
 from lake.store.clock import StoreClock
 from lake.store.decision import compare_and_swap
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
+
+log = logger(__name__)
 
 
 class TimeJumped(LakeError):
@@ -37,16 +41,25 @@ class AcceptedTime(BaseModel):
 
 
 async def accept_time(
-    store: ObjectStore, clock: StoreClock, *, confirmed: bool = False, note: bool = True
+    store: ObjectStore,
+    clock: StoreClock,
+    *,
+    confirmed: bool = False,
+    note: bool = True,
+    known: datetime | None = None,
 ) -> datetime:
     """Return the store's time if a sweep may rely on it, and note it in the store.
 
-    `confirmed`: an operator says that the clock is right. Raises TimeJumped, StoreUnavailable.
+    `confirmed`: an operator says that the clock is right. `known`: time that this process has
+    accepted before. Raises TimeJumped, StoreUnavailable.
     """
 
     async def step() -> AcceptedTime:
         found = await _read(store)
-        after = _next(found[0] if found else None, clock, confirmed=confirmed)
+        before = found[0] if found else None
+        if known is not None and (before is None or before.accepted < known):
+            before = AcceptedTime(accepted=known)
+        after = _next(before, clock, confirmed=confirmed)
         if not note:
             return after
         body = after.model_dump_json().encode()
@@ -58,9 +71,10 @@ async def accept_time(
 
     try:
         after = await compare_and_swap(step, "the accepted time")
-    except StoreFull:
-        # Only a sweep makes room. The next one compares with an earlier time, and is more careful.
-        return await accept_time(store, clock, confirmed=confirmed, note=False)
+    except (StoreFull, StoreDenied) as error:
+        # Only a sweep makes room. Another process compares with an earlier time, more carefully.
+        log.warning("time of the sweep not noted", error=error)
+        return await accept_time(store, clock, confirmed=confirmed, note=False, known=known)
     if after.jumped is not None:
         raise _refused(after.accepted, after.seen or after.jumped, clock)
     return after.accepted

@@ -21,7 +21,12 @@ from tests.lake.simulation.long_chain import long_chain
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_ages import OF_AGES
-from tests.lake.simulation.mutants_of_answers import OF_DENIALS, OF_LISTS, OF_SHORTAGE
+from tests.lake.simulation.mutants_of_answers import (
+    OF_DENIALS,
+    OF_LISTS,
+    OF_RIGHTS,
+    OF_SHORTAGE,
+)
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
 from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
@@ -30,6 +35,7 @@ from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_ROT, OF_SPOILS
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.read_again import read_again
 from tests.lake.simulation.rebuilt import rebuilt
+from tests.lake.simulation.refused import refused_puts
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.rotten_segment import rotten_segment
 from tests.lake.simulation.sent_again import sent_again
@@ -77,6 +83,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: full_store for mutant in OF_SHORTAGE},
     **{mutant.__name__: denied_folder for mutant in OF_DENIALS},
     **{mutant.__name__: unlisted_folder for mutant in OF_LISTS},
+    **{mutant.__name__: refused_puts for mutant in OF_RIGHTS},
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
@@ -103,6 +110,12 @@ AIMED: dict[str, Story] = {
 CAUGHT_BY = {
     "full_store_is_not_swept": 1,
     "denied_folder_ends_the_sweep": 3,
+    "denied_window_ends_the_sweep": 3,
+    "unlisted_hour_ends_sealing": 1,
+    "unlisted_hour_ends_compaction": 1,
+    "unlisted_day_ends_compaction": 1,
+    "sweeper_needs_a_note": 95,
+    "sweeper_forgets_its_time": 98,
     "sweeper_deletes_any_version": 2,
     "marker_holds_for_a_moment": 1,
     "listing_shows_rows_that_move": 3,
@@ -181,6 +194,7 @@ LONG: dict[Story, int] = {
     full_store: 50,
     denied_folder: 50,
     unlisted_folder: 50,
+    refused_puts: 50,
     rebuilt: 100,
     listed: 20,
     listed_copies: 20,

@@ -5,6 +5,7 @@ from tests.lake.simulation.mutants_of_answers import (
     OF_ANSWERS,
     OF_DENIALS,
     OF_LISTS,
+    OF_RIGHTS,
     OF_SHORTAGE,
 )
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
@@ -44,6 +45,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_SHORTAGE,
         *OF_DENIALS,
         *OF_LISTS,
+        *OF_RIGHTS,
         *OF_CONDITIONS,
         *OF_SHADOWS,
     )

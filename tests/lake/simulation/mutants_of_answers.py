@@ -13,6 +13,8 @@ from lake.retention.sweep_report import SweepReport
 from lake.retention.sweeper import Sweeper
 from lake.seal.hours import HoursWithFiles, hours_with_files
 from lake.seal.segments import Chain, chain_of
+from lake.store.accepted_time import accept_time
+from lake.store.clock import StoreClock
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.tables import Table
@@ -109,6 +111,23 @@ OF_LISTS: tuple[Mutant, ...] = (
     unlisted_hour_ends_compaction,
     unlisted_day_ends_compaction,
 )
+
+
+def sweeper_needs_a_note() -> AbstractContextManager[Any]:
+    """A sweeper that lacks the right to note its time deletes nothing."""
+    return mock.patch("lake.store.accepted_time.StoreDenied", _Never)
+
+
+def sweeper_forgets_its_time() -> AbstractContextManager[Any]:
+    """A sweeper that can't note its time compares with the last time that was noted."""
+
+    async def accept(store: ObjectStore, clock: StoreClock, **options: Any) -> datetime:
+        return await accept_time(store, clock, **{**options, "known": None})
+
+    return mock.patch("lake.retention.sweeper.accept_time", accept)
+
+
+OF_RIGHTS: tuple[Mutant, ...] = (sweeper_needs_a_note, sweeper_forgets_its_time)
 OF_ANSWERS: tuple[Mutant, ...] = (
     conflict_is_anothers_image,
     part_is_the_whole,

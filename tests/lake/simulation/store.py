@@ -78,7 +78,7 @@ class Bucket:
     held: set[str] = field(default_factory=set)
     """keys that no process may delete: a legal hold"""
     refused: set[str] = field(default_factory=set)
-    """keys that no process may write: a policy"""
+    """folders and beginnings of keys that no process may write: a policy"""
     unlisted: set[str] = field(default_factory=set)
     """beginnings of folders that no process may list"""
     capacity: int | None = None
@@ -295,7 +295,7 @@ class SimulatedStore(ObjectStore):
             raise StoreUnavailable("403: signed too long ago")
         if self._bucket.down:
             raise StoreUnavailable("503")
-        if key in self._bucket.refused:
+        if key.startswith(tuple(self._bucket.refused)):
             raise StoreDenied(f"{key} is denied")
         fault = "none"
         if dice.random() < self._bucket.fault_rate:
