@@ -1,8 +1,9 @@
 """Let the standby lead: one command, for the loss of a region and for a drill.
 
     python failover.py FROM TO --accounts restored    such as: large standby
+    python failover.py FROM TO --back --accounts kept such as: standby large
 
-FROM is the environment of the first region, TO that of its standby.
+FROM is the environment of the first region, TO that of its standby; with --back it is the reverse.
 
   1. `leads = false` in FROM's file. Its replica bucket takes no more copies. If this fails, nothing
      goes on: two regions that seal would mix their files.
@@ -11,6 +12,9 @@ FROM is the environment of the first region, TO that of its standby.
   3. `leads = true` in TO's file. Its cells start; an audit, then a rebuild, because rows may have
      arrived before their images.
   4. TO gets requests: its record becomes healthy, and FROM's is not.
+
+While the standby leads, S3 copies what it writes back to the first region (replicate_back.py). The
+way back waits for these copies before the first region leads again.
 
 Prints the time of each step. A repetition does the steps again, which changes nothing where they
 were done. Commit the two files afterwards.
@@ -25,6 +29,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import replicate_back
 from guarded_deploy import CDK, Tools, program
 from infra.settings import ENVIRONMENTS, Settings
 from run_task import TaskFailed, command_line, run
@@ -64,12 +69,13 @@ class Environment:
         self.file.write_text(text)
 
 
-def check(origin: Settings, target: Settings, *, accounts: str) -> None:
+def check(origin: Settings, target: Settings, *, accounts: str, back: bool = False) -> None:
     """Raise Refused unless the environments are a pair, and the accounts are where they must be."""
-    if (origin.role, target.role) != ("primary", "standby"):
+    roles = ("standby", "primary") if back else ("primary", "standby")
+    if (origin.role, target.role) != roles:
         raise Refused(
             f"roles: {origin.stage} is {origin.role}, {target.stage} is {target.role}; only a "
-            "standby can take over from its primary (the way back is in docs/aws.md)"
+            "standby can take over from its primary, and with --back a primary from its standby"
         )
     if (origin.region, origin.replica_region) != (target.replica_region, target.region):
         raise Refused(
@@ -78,8 +84,9 @@ def check(origin: Settings, target: Settings, *, accounts: str) -> None:
         )
     if origin.domain != target.domain:
         raise Refused(f"domain: {origin.domain.name} and {target.domain.name} differ")
-    if origin.replicate != "everything":
-        raise Refused(f"replicate: {origin.replicate}; the other region lacks the pixels")
+    first = target if back else origin
+    if first.replicate != "everything":
+        raise Refused(f"replicate: {first.replicate}; the other region lacks the pixels")
     if accounts == "restored" and target.database.master_secret_arn is None:
         raise Refused(
             f"{target.stage}: database.master_secret_arn is not set; a restored database has a "
@@ -90,15 +97,24 @@ def check(origin: Settings, target: Settings, *, accounts: str) -> None:
 class Failover:
     """Steps of a failover, each with its time."""
 
-    def __init__(self, tools: Tools, origin: Environment, target: Environment) -> None:
-        self._tools, self._origin, self._target = tools, origin, target
+    def __init__(
+        self, tools: Tools, origin: Environment, target: Environment, *, back: bool = False
+    ) -> None:
+        self._tools, self._origin, self._target, self._back = tools, origin, target, back
         self._began = time.monotonic()
 
     def run(self) -> None:
         """Go over. Raises Refused, CalledProcessError, TaskFailed; then TO may not lead yet."""
         self._write(self._origin, leads=False)
-        self._stop()
+        if self._back:
+            self._return()
+        else:
+            self._stop()
+            self._copy_back()
         self._write(self._target, leads=True)
+        if self._back:
+            # The replica bucket takes copies of the first region again.
+            self._deploy(self._target, "replica")
         self._start()
 
     def _write(self, environment: Environment, *, leads: bool) -> None:
@@ -118,6 +134,26 @@ class Failover:
             self._say(f"{self._origin.name} does not answer; what it writes stays in its bucket")
         else:
             self._say(f"{self._origin.name} refuses uploads and seals nothing")
+
+    def _copy_back(self) -> None:
+        first = self._origin.settings()
+        try:
+            replicate_back.begin(self._tools.aws(first.replica_region), first)
+        except (subprocess.CalledProcessError, KeyError):
+            self._say("S3 does not copy back yet; run replicate_back.py when the region answers")
+        else:
+            self._say("S3 copies back what the standby writes")
+
+    def _return(self) -> None:
+        """Stop the standby, and wait until the first region has what it wrote."""
+        cells = [f"cell-{cell.name}" for cell in self._origin.settings().cells]
+        self._deploy(self._origin, "platform", *cells)
+        self._say(f"{self._origin.name} refuses uploads and seals nothing")
+        first = self._target.settings()
+        aws = self._tools.aws(first.replica_region)
+        replicate_back.wait(aws, self._tools.aws(first.region), first, self._tools.pause)
+        replicate_back.end(aws, first)
+        self._say(f"{self._target.name} has what {self._origin.name} wrote")
 
     def _start(self) -> None:
         settings = self._target.settings()
@@ -161,12 +197,13 @@ def fail_over(tools: Tools, words: Sequence[str]) -> int:
         required=True,
         help="restored: TO has a copy of FROM's database; kept: it keeps its own",
     )
+    parser.add_argument("--back", action="store_true", help="from the standby to its primary")
     given = parser.parse_args(words)
     origin, target = (Environment(name, given.folder) for name in (given.origin, given.target))
     try:
-        check(origin.settings(), target.settings(), accounts=given.accounts)
-        Failover(tools, origin, target).run()
-    except (Refused, TaskFailed) as error:
+        check(origin.settings(), target.settings(), accounts=given.accounts, back=given.back)
+        Failover(tools, origin, target, back=given.back).run()
+    except (Refused, TaskFailed, replicate_back.NotCopied) as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:

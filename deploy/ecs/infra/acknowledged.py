@@ -104,6 +104,14 @@ ACKNOWLEDGED: Final = (
         "S3 copies all objects below the replicated prefixes, so no single key can be named.",
     ),
     Acknowledged(
+        _iam(
+            r'\{"Fn::GetStackOutput":.*"PublishOutputFnGetAttLakeArn\w+"\}\}'
+            r"/(images|journal|lake|rejections|presets|audit-log)/\*"
+        ),
+        ".*-replica-watch/BackRole",
+        "S3 copies all objects below the replicated prefixes, so no single key can be named.",
+    ),
+    Acknowledged(
         _iam(_LAKE + r"/lake/\*"),
         ".*-analytics/Analyst",
         "Sealed files under one prefix of one bucket; the names contain the minute of the rows.",

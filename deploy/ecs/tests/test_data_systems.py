@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from infra import contract
-from infra.parts import replication
+from infra import contract, replicated
 from tests.assembly import Assembly, count, many
 from tests.conftest import Switched
 from tests.matrix import changed
@@ -28,7 +27,7 @@ def test_every_folder_that_the_code_can_write_is_replicated_or_left_out_by_name(
 ) -> None:
     """`contract.PREFIXES` are the folders of `lake/layout.py`; a new one fails here."""
     written = {*(f"{folder}/" for folder in contract.PREFIXES), contract.STORE}
-    left_out = {f"{folder}/" for folder in replication.LEFT_OUT}
+    left_out = {f"{folder}/" for folder in replicated.LEFT_OUT}
     everything = _replicated(switched("timed-copies").assembly)
     assert (everything | left_out, everything & left_out) == (written, set())
     assert everything - _replicated(assemblies["small"]) == {f"{contract.IMAGES}/"}

@@ -1,5 +1,6 @@
 """The command that lets a standby lead: its order, what stops it, and what it writes."""
 
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from failover import fail_over
 from guarded_deploy import Tools
+from infra import replicated
 from infra.settings import ENVIRONMENTS, Settings
 from run_task import Aws
 
@@ -29,6 +31,8 @@ class Account:
 
     def __init__(self, *, fails: str = "") -> None:
         self.steps: list[str] = []
+        self.replication: dict[str, Any] = {}
+        self.pending: list[int] = []
         self._fails = fails
 
     def aws(self, region: str) -> Aws:
@@ -49,7 +53,29 @@ class Account:
             case ("ecs", "describe-tasks"):
                 code = int(words[-1] == f"task/{self._fails}")
                 return {"tasks": [{"lastStatus": "STOPPED", "containers": [{"exitCode": code}]}]}
+            case ("cloudformation", "describe-stacks"):
+                return {"Stacks": [{"Outputs": self._outputs(region, words[-1])}]}
+            case ("s3api", verb):
+                self.steps.append(f"{verb} in {region}")
+                self.replication = json.loads(words[-1]) if verb.startswith("put") else {}
+                if self._fails == verb:
+                    raise subprocess.CalledProcessError(1, ["aws", *words])
+            case ("cloudwatch", _):
+                self.steps.append(f"look in {region}")
+                count = self.pending.pop(0) if self.pending else 0
+                return {"Datapoints": [{"Timestamp": "2026", "Maximum": count}]}
         return {}
+
+    @staticmethod
+    def _outputs(region: str, stack: str) -> list[dict[str, str]]:
+        assert (region, stack) == ("eu-central-1", "pixlake-small-replica-watch")
+        values = {
+            "OutBackRole": "arn:aws:iam::role/back",
+            "OutReplicaBucket": "replica",
+            "OutFirstBucket": "first",
+            "OutFirstKey": "arn:aws:kms:eu-west-1::key/1",
+        }
+        return [{"OutputKey": key, "OutputValue": value} for key, value in values.items()]
 
     def program(self, words: Sequence[str]) -> None:
         if "app.py" in words[1]:
@@ -84,7 +110,11 @@ def over(account: Account, pair: Path, *words: str) -> int:
 
 
 _STOPS = ["synth first", "deploy pixlake-small-replica"]
-_LEAVES = [*_STOPS, "deploy pixlake-small-platform pixlake-small-cell-a"]
+_LEAVES = [
+    *_STOPS,
+    "deploy pixlake-small-platform pixlake-small-cell-a",
+    "put-bucket-replication in eu-central-1",
+]
 _STARTS = [
     "synth second",
     "deploy pixlake-second-cell-a",
@@ -170,8 +200,66 @@ def test_what_is_no_pair_is_refused_before_anything_happens(
     assert named in capsys.readouterr().err
 
 
-def test_the_way_back_is_not_this_command(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_standby_writes_is_copied_back(pair: Path) -> None:
     account = Account()
-    assert over(account, pair, "second", "first", "--accounts", "kept") == 1
+    assert over(account, pair) == 0
+    rules = account.replication["Rules"]
+    forward = replicated.prefixes("everything")
+    assert [rule["Filter"]["Prefix"] for rule in rules] == list(forward)
+    for rule in rules:
+        assert rule["Destination"]["Bucket"] == "arn:aws:s3:::first"
+        assert rule["DeleteMarkerReplication"] == {"Status": "Enabled"}
+
+
+def test_the_standby_leads_also_if_nothing_can_be_copied_back(pair: Path) -> None:
+    account = Account(fails="put-bucket-replication")
+    assert over(account, pair) == 0
+    assert account.steps == [*_LEAVES, *_STARTS]
+
+
+_BACK = ("second", "first", "--back", "--accounts", "kept")
+
+
+def test_the_way_back_waits_for_the_copies(pair: Path) -> None:
+    assert over(Account(), pair) == 0
+    account = Account()
+    # The first look finds one object that waits.
+    account.pending = [1]
+    assert over(account, pair, *_BACK) == 0
+    looks = 2 * len(replicated.prefixes("everything"))
+    assert account.steps == [
+        "synth second",
+        "deploy pixlake-second-platform pixlake-second-cell-a",
+        *["look in eu-west-1"] * looks,
+        "delete-bucket-replication in eu-central-1",
+        "synth first",
+        "deploy pixlake-small-replica",
+        "deploy pixlake-small-cell-a",
+        "audit in eu-west-1",
+        "rebuild in eu-west-1",
+        "deploy pixlake-small-platform pixlake-small-observability",
+    ]
+    first, second = Settings.load("first", pair), Settings.load("second", pair)
+    assert (first.leads, first.replica_closed, second.leads) == (True, False, False)
+
+
+def test_nobody_leads_while_copies_wait(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert over(Account(), pair) == 0
+    account = Account()
+    account.pending = [1] * 100_000
+    assert over(account, pair, *_BACK) == 1
+    assert "have objects that wait" in capsys.readouterr().err
+    assert not Settings.load("first", pair).leads
+    assert "deploy pixlake-small-replica" not in account.steps
+
+
+@pytest.mark.parametrize(
+    "words", [("second", "first", "--accounts", "kept"), ("first", "second", *_BACK[2:])]
+)
+def test_each_way_has_its_own_word(
+    pair: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    account = Account()
+    assert over(account, pair, *words) == 1
     assert account.steps == []
-    assert "roles: second is standby" in capsys.readouterr().err
+    assert "roles:" in capsys.readouterr().err

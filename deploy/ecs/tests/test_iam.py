@@ -30,7 +30,7 @@ WORKER, INGEST, HEAD = "cell-a/WorkerTask", "cell-a/IngestTask", "cell-a/HeadTas
 ANALYST, REPLICATION = "analytics/Analyst", "data/ReplicationRole"
 WORKER_START, INGEST_START = "cell-a/WorkerExecution", "cell-a/IngestExecution"
 HEAD_START = "cell-a/HeadExecution"
-TOOLS = "cell-a/ToolsTask"
+TOOLS, BACK = "cell-a/ToolsTask", "replica-watch/BackRole"
 MATRIX = [
     # A worker accepts, processes and erases images.
     (WORKER, "s3:PutObject", f"{LAKE}/images/t/00/id/record.json", ALLOW),
@@ -129,7 +129,10 @@ MATRIX = [
     (ANALYST, "s3:GetObject", f"{LAKE}/images/t/00/id/original-1.jpg", DENY),
     (ANALYST, "s3:GetObject", f"{LAKE}/journal/home/x.arrow", DENY),
     (ANALYST, "s3:PutObject", f"{LAKE}/lake/images/dt=1/hour=1/x.parquet", DENY),
-    # S3 replicates in one direction.
+    # S3 replicates in one direction by one role, and back by another, while the standby leads.
+    (BACK, "s3:ReplicateObject", f"{LAKE}/lake/x.parquet", ALLOW),
+    (BACK, "s3:ReplicateObject", f"{REPLICA}/lake/x.parquet", DENY),
+    (BACK, "s3:DeleteObject", f"{LAKE}/lake/x.parquet", DENY),
     (REPLICATION, "s3:ReplicateObject", f"{REPLICA}/lake/x.parquet", ALLOW),
     (REPLICATION, "s3:ReplicateObject", f"{REPLICA}/store.json", ALLOW),
     (REPLICATION, "s3:ReplicateObject", f"{LAKE}/lake/x.parquet", DENY),

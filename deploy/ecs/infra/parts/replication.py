@@ -5,35 +5,20 @@ from typing import TYPE_CHECKING
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
-from infra import contract, grants
+from infra import grants, replicated
 from infra.stack import Stack
 
 if TYPE_CHECKING:
     from infra.stacks.replica import ReplicaStack
 
 _MINUTES = 15
-# Prefixes that the region of the replica needs for queries, then those that it needs to lead.
-_ROWS = (
-    contract.JOURNAL,
-    contract.LAKE,
-    contract.REJECTIONS,
-    contract.PRESETS,
-    contract.AUDIT_LOG,
-)
-_PREFIXES = {"everything": (contract.IMAGES, *_ROWS), "lake": _ROWS, "nothing": ()}
-LEFT_OUT = {
-    contract.AUDIT: "marks and results of audits of this bucket; the replica has its own",
-    contract.PROBE: "a trial object and the store's clock, which are deleted at once",
-}
-"""folders of the lake that are never replicated, and why"""
 
 
 def replicate(stack: Stack, source: s3.CfnBucket, key_arn: str, replica: "ReplicaStack") -> None:
     """Replicate the prefixes of the settings; erasures are replicated, too."""
-    folders = _PREFIXES[stack.settings.replicate]
-    if not folders:
+    prefixes = replicated.prefixes(stack.settings.replicate)
+    if not prefixes:
         return
-    prefixes = (*(f"{folder}/" for folder in folders), contract.STORE)
     if replica.bucket is None:
         raise ValueError("replication needs a bucket in the other region")
     target, target_key = replica.bucket.attr_arn, replica.key.attr_arn
@@ -80,7 +65,7 @@ def _rule(
 ) -> s3.CfnBucket.ReplicationRuleProperty:
     minutes = s3.CfnBucket.ReplicationTimeValueProperty(minutes=_MINUTES)
     return s3.CfnBucket.ReplicationRuleProperty(
-        id=prefix.rstrip("/"),
+        id=replicated.rule_id(prefix),
         status="Enabled",
         priority=number,
         filter=s3.CfnBucket.ReplicationRuleFilterProperty(prefix=prefix),

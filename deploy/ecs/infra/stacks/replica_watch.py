@@ -1,8 +1,8 @@
-"""ReplicaWatch: the alarm on replication, in the region that has its metric."""
+"""ReplicaWatch: the alarm on replication in the region of its metric, and the way back."""
 
 from constructs import Construct
 
-from infra import alarms
+from infra import alarms, grants, replicated
 from infra.settings import Settings
 from infra.stack import Stack
 from infra.stacks.data import DataStack
@@ -27,3 +27,19 @@ class ReplicaWatchStack(Stack):
         alarm = alarms.replication_late(data.bucket_name, replica.bucket.ref)
         told = topic(self, "Alarms", replica.key.attr_arn, settings.limits.alarm_emails)
         make_alarm(self, alarm, told.ref)
+        # While the standby leads, S3 copies to the first region by this role (replicate_back.py).
+        back = self.role(
+            "BackRole",
+            grants.service("s3.amazonaws.com"),
+            grants.replication(
+                replica.bucket.attr_arn,
+                replica.key.attr_arn,
+                data.bucket_arn,
+                data.bucket_key_arn,
+                replicated.prefixes(settings.replicate),
+            ),
+        )
+        self.export("BackRole", back.attr_arn)
+        self.export("ReplicaBucket", replica.bucket.ref)
+        self.export("FirstBucket", data.bucket_name)
+        self.export("FirstKey", data.bucket_key_arn)
