@@ -1,26 +1,23 @@
-"""Routes of console and API explorer, with a Content-Security-Policy against other scripts."""
+"""Routes of console and API reference, with a Content-Security-Policy against other scripts."""
 
 import base64
 import hashlib
 import re
+from functools import cache
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
+from serve_app.console import reference_page
+
 _HERE = Path(__file__).parent
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
-# Swagger UI lies in this package, so that /docs works without the internet.
-_EXPLORER = _HERE / "swagger"
-_EXPLORER_FILES = {
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-}
-# Swagger UI sets style attributes, and its icons are data: URLs.
-_EXPLORER_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+# The reference has no script, so a text of the document can never run as one.
+_REFERENCE_POLICY = (
+    "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'"
 )
 
 
@@ -33,26 +30,15 @@ def install(app: FastAPI) -> None:
     async def index() -> Response:
         return HTMLResponse(console, headers={"Content-Security-Policy": policy})
 
-    docs = (_HERE / "explorer.html").read_text(encoding="utf-8")
+    shown = cache(lambda: reference_page.page(app.openapi()))
 
     @app.get("/docs", include_in_schema=False)
-    async def api_explorer() -> Response:
-        return HTMLResponse(docs, headers={"Content-Security-Policy": _EXPLORER_POLICY})
+    async def reference() -> Response:
+        return HTMLResponse(shown(), headers={"Content-Security-Policy": _REFERENCE_POLICY})
 
-    @app.get("/assets/explorer.js", include_in_schema=False)
-    async def explorer_start() -> Response:
-        return FileResponse(_HERE / "explorer.js", media_type="text/javascript")
-
-    @app.get("/assets/swagger/{name}", include_in_schema=False)
-    async def asset(name: str) -> Response:
-        # Only names of a fixed list are served, so a client's text never becomes a path.
-        if name not in _EXPLORER_FILES:
-            return Response(status_code=404)
-        return FileResponse(
-            _EXPLORER / name,
-            media_type=_EXPLORER_FILES[name],
-            headers={"Cache-Control": "public, max-age=86400"},
-        )
+    @app.get("/assets/reference.css", include_in_schema=False)
+    async def reference_style() -> Response:
+        return FileResponse(_HERE / "reference.css", media_type="text/css")
 
 
 def _console_policy(html: str) -> str:

@@ -8,7 +8,7 @@ from tests.serve_app.site import Site, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PAGES = ("/", "/docs", "/openapi.json", "/assets/explorer.js")
+PAGES = ("/", "/docs", "/openapi.json", "/assets/reference.css")
 
 
 async def test_every_route_that_answers_get_answers_head(site: Site) -> None:

@@ -1,6 +1,0 @@
-SwaggerUIBundle({
-  url: "/openapi.json",
-  dom_id: "#explorer",
-  deepLinking: true,
-  validatorUrl: null,
-});
