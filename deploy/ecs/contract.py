@@ -20,11 +20,10 @@ sys.path.insert(0, str(ROOT))
 from ingest.librdkafka import FRAMING_BYTES  # noqa: E402  # after the path
 from ingest.settings import IngestSettings  # noqa: E402
 from lake import layout  # noqa: E402
-from lake.retention.lifecycle import Lifecycle  # noqa: E402
-from lake.settings import LakeSettings  # noqa: E402
+from lake.retention.lifecycle_rules import rules  # noqa: E402
 from lake.store.store_settings import StoreSettings  # noqa: E402
 from lake.tables.columns import model_columns  # noqa: E402
-from lake.tables.tables import SQL_TABLES  # noqa: E402
+from lake.tables.tables import TABLES  # noqa: E402
 from processors.settings import ProcessorSettings  # noqa: E402
 from serve_app.settings import ServeSettings  # noqa: E402
 
@@ -32,15 +31,14 @@ from serve_app.settings import ServeSettings  # noqa: E402
 def contract() -> dict[str, Any]:
     """Return all values, as plain JSON."""
     # `model_construct` ignores environment variables, so the file contains the defaults.
-    lake = LakeSettings.model_construct(store_url="s3://bucket")
     days = StoreSettings().last_days
     ingest = IngestSettings.model_construct()
     return {
         "retention_days": days,
-        "lifecycle": Lifecycle(lake, days).rules(),
+        "lifecycle": rules(days),
         "prefixes": list(layout.ROOTS),
         "store": layout.STORE,
-        "tables": [_table(table) for table in SQL_TABLES],
+        "tables": [_table(table) for table in TABLES],
         "topics": {
             "images": ingest.kafka_topic,
             "dead_letters": f"{ingest.kafka_topic}.dead-letters",

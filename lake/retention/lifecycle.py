@@ -1,26 +1,21 @@
-"""Lifecycle rules of the bucket, by which S3 deletes expired objects.
+"""Lifecycle rules of the bucket, by which S3 deletes expired objects (lifecycle_rules.py).
 
-S3 counts from an object's last change and rounds up to the next midnight UTC, so it deletes an
-image after its expiry and never before. Other rules of the bucket are not changed.
+Other rules of the bucket are not changed.
 The role needs s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lake import layout
 from lake.errors import LakeError, StoreUnavailable
+from lake.retention.lifecycle_rules import MARGIN_DAYS, Rule, rules
 from lake.settings import LakeSettings
 from lake.store.bucket import client
 
-Rule = dict[str, Any]
-
-_OURS = "pixlake-"
-_EXPIRING = (layout.IMAGES, "lake", layout.JOURNAL, layout.REJECTIONS)
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
 
@@ -58,18 +53,7 @@ class Lifecycle:
 
     def rules(self) -> list[Rule]:
         """Build the expected rules."""
-        rules = [self._rule(folder.replace("/", "-"), folder, self._days) for folder in _EXPIRING]
-        rules.append(self._rule("probe", layout.PROBE, 1))
-        rest: Rule = {
-            "ID": self._id("rest"),
-            "Status": "Enabled",
-            "Filter": {"Prefix": self._prefix},
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-            # Without this rule, a versioned bucket would keep deleted and erased objects for ever.
-            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
-            "Expiration": {"ExpiredObjectDeleteMarker": True},
-        }
-        return [*rules, rest]
+        return rules(self._days, self._prefix)
 
     def check(self) -> list[Difference]:
         """Find missing and different rules, and foreign rules that delete too early.
@@ -128,20 +112,9 @@ class Lifecycle:
         ends = "Date" in expiration or "Days" in expiration
         # `store.json` must never expire.
         settings = f"{self._prefix}{layout.STORE}".startswith(prefix) and ends
-        early = "Date" in expiration or expiration.get("Days", self._days) < self._days
+        least = self._days + MARGIN_DAYS
+        early = "Date" in expiration or expiration.get("Days", least) < least
         return rule.get("Status") == "Enabled" and ours and (early or settings)
-
-    def _rule(self, name: str, folder: str, days: int) -> Rule:
-        return {
-            "ID": self._id(name),
-            "Status": "Enabled",
-            "Filter": {"Prefix": f"{self._prefix}{folder}/"},
-            "Expiration": {"Days": days},
-        }
-
-    def _id(self, name: str) -> str:
-        """Rule id with the prefix of the store, because several lakes may share a bucket."""
-        return f"{_OURS}{self._prefix.replace('/', '-')}{name}"
 
 
 def _prefix_of(rule: Rule) -> str:

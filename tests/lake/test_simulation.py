@@ -19,6 +19,7 @@ from tests.lake.simulation.listed import listed
 from tests.lake.simulation.listed_copies import listed_copies
 from tests.lake.simulation.long_chain import long_chain
 from tests.lake.simulation.messages import messages
+from tests.lake.simulation.midnights import midnights
 from tests.lake.simulation.mutants import MUTANTS
 from tests.lake.simulation.mutants_of_ages import OF_AGES
 from tests.lake.simulation.mutants_of_answers import (
@@ -32,6 +33,7 @@ from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
 from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_ROT, OF_SPOILS, OF_STUCK
+from tests.lake.simulation.mutants_of_sweeps import OF_RULES
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.read_again import read_again
 from tests.lake.simulation.rebuilt import rebuilt
@@ -84,6 +86,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: denied_folder for mutant in OF_DENIALS},
     **{mutant.__name__: unlisted_folder for mutant in OF_LISTS},
     **{mutant.__name__: refused_puts for mutant in OF_RIGHTS},
+    **{mutant.__name__: midnights for mutant in OF_RULES},
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
@@ -114,6 +117,7 @@ CAUGHT_BY = {
     "unlisted_hour_ends_sealing": 1,
     "unlisted_hour_ends_compaction": 1,
     "unlisted_day_ends_compaction": 1,
+    "rules_without_a_margin": 1,
     "sweeper_needs_a_note": 95,
     "sweeper_forgets_its_time": 98,
     "sweeper_deletes_any_version": 2,
@@ -195,6 +199,7 @@ LONG: dict[Story, int] = {
     denied_folder: 50,
     unlisted_folder: 50,
     refused_puts: 50,
+    midnights: 50,
     rebuilt: 100,
     listed: 20,
     listed_copies: 20,

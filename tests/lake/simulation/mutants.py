@@ -20,7 +20,7 @@ from tests.lake.simulation.mutants_of_spoils import (
     OF_SPOILS,
     OF_STUCK,
 )
-from tests.lake.simulation.mutants_of_sweeps import OF_SWEEPS
+from tests.lake.simulation.mutants_of_sweeps import OF_RULES, OF_SWEEPS
 from tests.lake.simulation.mutants_of_tables import OF_TABLES
 
 MUTANTS: dict[str, Mutant] = {
@@ -41,6 +41,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_LISTINGS,
         *OF_COPIES,
         *OF_SWEEPS,
+        *OF_RULES,
         *OF_ANSWERS,
         *OF_SHORTAGE,
         *OF_DENIALS,

@@ -55,6 +55,12 @@ def sweeper_deletes_any_version() -> AbstractContextManager[Any]:
     return mock.patch.object(SimulatedStore, "prepare_delete", prepare)
 
 
+def rules_without_a_margin() -> AbstractContextManager[Any]:
+    """The bucket's rules delete at the end of the retention, by the time of an object's write."""
+    return mock.patch("lake.retention.lifecycle_rules.MARGIN_DAYS", 0)
+
+
+OF_RULES: tuple[Mutant, ...] = (rules_without_a_margin,)
 OF_SWEEPS: tuple[Mutant, ...] = (
     sweeper_without_a_marker,
     rejection_swept_without_a_marker,
