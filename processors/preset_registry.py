@@ -272,9 +272,10 @@ def _next(name: str, version: object, fields: dict[str, Any], tenant: object) ->
             said = str(fields[field])[:64]
             raise InvalidPreset(f"the preset says that its {field} is {said!r}")
     try:
-        # Validated as JSON text, because pydantic then accepts lists as tuples.
+        # Validated as JSON text, because pydantic then accepts lists as tuples. Strict, so that the
+        # types are those of the JSON schema that the API describes.
         text = json.dumps({**fields, **given, "version": version})
-        return Preset.model_validate_json(text)
+        return Preset.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise InvalidPreset(_faults(error)) from None
 

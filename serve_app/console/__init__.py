@@ -1,4 +1,4 @@
-"""Web pages: `/`, a small console, and `/docs`, the API explorer, without files of other hosts."""
+"""Web pages: `/`, a small console, and `/docs`, the API reference, without files of other hosts."""
 
 from serve_app.console.pages import install
 
