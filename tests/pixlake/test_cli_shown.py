@@ -137,8 +137,11 @@ def prepared(command: str, place: tuple[Path, Door], kafka: ApacheKafka) -> str:
     if "produce" in command:
         with contextlib.suppress(KafkaException):  # another test has created the topic
             create_topic(kafka.bootstrap, "images")
-    # Other commands share the preset `shop`, and a tenant then can't take the name.
-    command = command.replace("/v1/presets/shop", "/v1/presets/shop-of-the-tenant")
+    if "/v1/presets/shop" in command:
+        # Other commands share the preset `shop`, and a tenant then can't take the name. The file
+        # has no name, unless a command has written it.
+        command = command.replace("/v1/presets/shop", "/v1/presets/shop-of-the-tenant")
+        (folder / "shop.json").write_text(json.dumps(SHOP))
     return command.replace(SHOWN_URL, door.url)
 
 
