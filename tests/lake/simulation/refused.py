@@ -17,6 +17,7 @@ from lake.tables.rows import decode_chain_file
 from lake.tables.schema import ImageRecord
 from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, TABLES, Table
 from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.chance import Chance
 from tests.lake.simulation.fleet import Fleet, eraser, rest, run_pass
 from tests.lake.simulation.messages import REFUSAL
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
@@ -175,6 +176,8 @@ def _ids(world: World, table: Table, folder: str) -> set[str]:
 async def _days(world: World, sweeper: Sweeper, missing: _Missing) -> None:
     """Sweep until all has expired; what has no place under the missing right goes."""
     world.promises.acknowledged.clear()
+    # A marker whose answer is lost holds its name for another retention.
+    world.bucket.conflicts = Chance()
     end = world.bucket.now() + RETENTION + world.kept.margin + timedelta(days=1)
     while world.bucket.now() < end:
         await asyncio.sleep(_SWEEP)
