@@ -11,12 +11,16 @@ from tests.lake.simulation.asked_again import asked_again
 from tests.lake.simulation.changed import changed_retention
 from tests.lake.simulation.changed_window import changed_window
 from tests.lake.simulation.closed import closed_hour, moving_watermark
+from tests.lake.simulation.cut_copies import cut_copies
 from tests.lake.simulation.damaged import damaged_records
 from tests.lake.simulation.erased_where import erased_where
+from tests.lake.simulation.full_erasures import full_beside_erasures
+from tests.lake.simulation.hanging import hanging_windows
 from tests.lake.simulation.late_file import late_file
 from tests.lake.simulation.late_record import late_record
 from tests.lake.simulation.listed import listed
 from tests.lake.simulation.listed_copies import listed_copies
+from tests.lake.simulation.listed_damage import listed_beside_damage
 from tests.lake.simulation.long_chain import long_chain
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.midnights import midnights
@@ -29,10 +33,17 @@ from tests.lake.simulation.mutants_of_answers import (
     OF_SHORTAGE,
 )
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
-from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
-from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
+from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_FULL_STORES, OF_SHADOWS
+from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_DAMAGED, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
-from tests.lake.simulation.mutants_of_spoils import OF_DAMAGE, OF_ROT, OF_SPOILS, OF_STUCK
+from tests.lake.simulation.mutants_of_spoils import (
+    OF_CUT_COPIES,
+    OF_DAMAGE,
+    OF_HANGS,
+    OF_ROT,
+    OF_SPOILS,
+    OF_STUCK,
+)
 from tests.lake.simulation.mutants_of_sweeps import OF_RULES
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.read_again import read_again
@@ -50,6 +61,7 @@ from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.swept_rejections import swept_rejections
 from tests.lake.simulation.unlisted import unlisted_folder
 from tests.lake.simulation.world import Broken
+from tests.lake.simulation.wrong_clocks import wrong_clocks
 
 # Processes of a story die between two steps, so coroutines are collected that never ended.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -98,6 +110,10 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: damaged_records for mutant in OF_DAMAGE},
     **{mutant.__name__: listed for mutant in OF_LISTINGS},
     **{mutant.__name__: listed_copies for mutant in OF_COPIES},
+    **{mutant.__name__: cut_copies for mutant in OF_CUT_COPIES},
+    **{mutant.__name__: hanging_windows for mutant in OF_HANGS},
+    **{mutant.__name__: listed_beside_damage for mutant in OF_DAMAGED},
+    **{mutant.__name__: full_beside_erasures for mutant in OF_FULL_STORES},
     **{mutant.__name__: erased_where for mutant in OF_CONDITIONS},
     **{mutant.__name__: shadowed for mutant in OF_SHADOWS},
     "cutover_names_all_erased_images_at_once": shadowed_late,
@@ -111,6 +127,9 @@ AIMED: dict[str, Story] = {
 # First seed that catches a mutant, if that is not 0. A change of the stories may move some: then
 # all seeds are tried in turn, and the test gets slow.
 CAUGHT_BY = {
+    "hanging_windows_come_first": 2,
+    "erasure_needs_no_tombstone": 1,
+    "time_of_the_machine": 9,
     "full_store_is_not_swept": 1,
     "denied_folder_ends_the_sweep": 3,
     "denied_window_ends_the_sweep": 3,
@@ -207,6 +226,11 @@ LONG: dict[Story, int] = {
     erased_where: 50,
     shadowed: 100,
     shadowed_late: 100,
+    cut_copies: 125,
+    hanging_windows: 100,
+    listed_beside_damage: 100,
+    full_beside_erasures: 100,
+    wrong_clocks: 50,
 }
 
 

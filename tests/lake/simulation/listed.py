@@ -1,11 +1,13 @@
 """Story of readers who page through a listing while images come, are sealed and are erased."""
 
 import asyncio
+from datetime import datetime
 from functools import partial
 
 from lake import layout
-from lake.errors import LakeError
+from lake.errors import LakeError, Unavailable
 from lake.lake import Lake
+from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
 from tests.lake.simulation.fleet import Fleet, eraser, rest, run_pass
 from tests.lake.simulation.story import client, hasty_sealer
@@ -74,9 +76,10 @@ async def _reader(world: World, number: int) -> None:
         await list_all(world, lake)
 
 
-async def list_all(world: World, lake: Lake) -> None:
-    """Read all pages of a listing and check them."""
+async def list_all(world: World, lake: Lake, damaged: frozenset[datetime] = frozenset()) -> None:
+    """Read all pages of a listing and check them; images of `damaged` windows may be missing."""
     present = set(world.promises.acknowledged) - world.erasing
+    present -= {name for name in present if _window(world, name) in damaged}
     gone = {image_id(name) for name in world.promises.erased}
     found = await _ids(world, lake)
     if found is None:
@@ -89,6 +92,12 @@ async def list_all(world: World, lake: Lake) -> None:
         raise Broken("an image is missing in a listing")
 
 
+def _window(world: World, name: str) -> datetime:
+    stored = world.record(image_id(name))
+    assert isinstance(stored, ImageRecord)
+    return stored.window_start
+
+
 async def _ids(world: World, lake: Lake) -> list[str] | None:
     """Ids of all pages; None if the store failed."""
     found: list[str] = []
@@ -96,8 +105,10 @@ async def _ids(world: World, lake: Lake) -> list[str] | None:
     while True:
         try:
             page = await lake.reader.page(TENANT, world.dice.randint(1, 3), cursor)
-        except LakeError:
+        except Unavailable:
             return None
+        except LakeError as error:
+            raise Broken("a listing fails") from error
         found += [record.image_id for record in page.records]
         if page.cursor is None:
             return found

@@ -58,7 +58,8 @@ def _calm(world: World) -> None:
         if task is not asyncio.current_task(world.loop):
             task.cancel()
     calm = Bucket(world.loop, world.dice)
-    for fault in ("fault_rate", "death_rate", "down", "ahead", "late_deletes"):
+    faults = ("fault_rate", "death_rate", "down", "ahead", "late_deletes", "hangs", "checks_time")
+    for fault in (*faults, "capacity", "refuses_empty"):
         setattr(world.bucket, fault, getattr(calm, fault))
     for naps in ("naps", "list_naps", "create_naps", "late_replaces", "replace_naps", "put_naps"):
         setattr(world.bucket, naps, getattr(calm, naps))

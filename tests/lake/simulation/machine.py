@@ -22,6 +22,9 @@ class SimulatedMachine(MachineClock):
     set_by: Callable[[], float] = lambda: 0.0
     """seconds by which somebody has set the wall clock ahead"""
 
+    wrong: float = 0.0
+    """seconds by which the wall clock of this machine is ahead of the store's, for good"""
+
     def elapsed(self) -> float:
         return self._without(self.paused)
 
@@ -30,7 +33,7 @@ class SimulatedMachine(MachineClock):
         return self._without([*self.paused, *self.asleep])
 
     def wall(self) -> float:
-        return EPOCH_SECONDS + self.true() + self.set_by()
+        return EPOCH_SECONDS + self.true() + self.set_by() + self.wrong
 
     def _without(self, stops: list[tuple[float, float]]) -> float:
         now = self.true()

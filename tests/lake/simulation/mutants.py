@@ -9,12 +9,14 @@ from tests.lake.simulation.mutants_of_answers import (
     OF_SHORTAGE,
 )
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
-from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_SHADOWS
+from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_FULL_STORES, OF_SHADOWS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
-from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_LISTINGS
+from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_DAMAGED, OF_LISTINGS
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import (
+    OF_CUT_COPIES,
     OF_DAMAGE,
+    OF_HANGS,
     OF_LIVENESS,
     OF_ROT,
     OF_SPOILS,
@@ -34,12 +36,15 @@ MUTANTS: dict[str, Mutant] = {
         *OF_CLOCKS,
         *OF_SPOILS,
         *OF_STUCK,
+        *OF_HANGS,
+        *OF_CUT_COPIES,
         *OF_DAMAGE,
         *OF_ROT,
         *OF_LIVENESS,
         *OF_AGES,
         *OF_LISTINGS,
         *OF_COPIES,
+        *OF_DAMAGED,
         *OF_SWEEPS,
         *OF_RULES,
         *OF_ANSWERS,
@@ -48,6 +53,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_LISTS,
         *OF_RIGHTS,
         *OF_CONDITIONS,
+        *OF_FULL_STORES,
         *OF_SHADOWS,
     )
 }

@@ -18,6 +18,7 @@ from tests.lake.simulation.machine import EPOCH_SECONDS, SimulatedMachine
 from tests.lake.simulation.mutants_of_images import Mutant
 from tests.lake.simulation.set_clock import days_ahead, hours_ahead
 from tests.lake.simulation.story import Story
+from tests.lake.simulation.wrong_clocks import wrong_clocks
 
 
 def reading_outlives_a_sleep() -> AbstractContextManager[Any]:
@@ -121,5 +122,19 @@ OF_SET_CLOCKS: dict[Mutant, Story] = {
 }
 """Mutants that a story of a clock that was set ahead catches."""
 
-OF_CLOCKS: dict[Mutant, Story] = {**OF_SLEEP, **OF_SET_CLOCKS, **OF_FREEZES}
+
+def time_of_the_machine() -> AbstractContextManager[Any]:
+    """A process goes by the wall clock of its machine, and not by the store's."""
+    return mock.patch.object(StoreClock, "now", lambda self: self.machine.wall_time())
+
+
+OF_WRONG_CLOCKS: dict[Mutant, Story] = {time_of_the_machine: wrong_clocks}
+"""Mutants that the story of machines whose clocks are wrong for good catches."""
+
+OF_CLOCKS: dict[Mutant, Story] = {
+    **OF_SLEEP,
+    **OF_SET_CLOCKS,
+    **OF_FREEZES,
+    **OF_WRONG_CLOCKS,
+}
 """All mutants of clocks, and the story that catches each."""

@@ -1,7 +1,7 @@
 """Mutants that lack one rule of erasures by a condition, or of a shadow lake."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -9,11 +9,15 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lake.commit.erasure import Eraser
+from lake.commit.journal import Journal
+from lake.errors import StoreFull
 from lake.read.unsealed_rows import WaitingImages, waiting_images
 from lake.read.views import Views
 from lake.rebuild.cutover import _TableCutover
 from lake.seal.shadow_rows import ShadowRows
 from lake.store.object_store import ObjectStore
+from lake.tables.schema import Tombstone
 from lake.tables.tables import IMAGE_TABLE
 from pixlake_server.cli.erasing import Name, Unfinished
 from tests.lake.simulation.mutants_of_images import Mutant, with_times
@@ -89,4 +93,32 @@ OF_SHADOWS: tuple[Mutant, ...] = (
     erasure_spares_the_shadow_lake,
     builder_believes_an_old_record,
     cutover_names_all_erased_images_at_once,
+)
+
+
+def erasure_needs_no_tombstone() -> AbstractContextManager[Any]:
+    """An erasure goes on if the journal has no room for its tombstone."""
+    append = Journal.append_tombstone
+
+    async def hopeful(self: Journal, tombstone: Tombstone) -> None:
+        with suppress(StoreFull):
+            await append(self, tombstone)
+
+    return mock.patch.object(Journal, "append_tombstone", hopeful)
+
+
+def erasure_leaves_the_rest_to_sealers() -> AbstractContextManager[Any]:
+    """An erasure is acknowledged with its tombstone, though the store has no room to go on."""
+    finish = Eraser.finish
+
+    async def hopeful(self: Eraser, tombstone: Tombstone) -> None:
+        with suppress(StoreFull):
+            await finish(self, tombstone)
+
+    return mock.patch.object(Eraser, "finish", hopeful)
+
+
+OF_FULL_STORES: tuple[Mutant, ...] = (
+    erasure_needs_no_tombstone,
+    erasure_leaves_the_rest_to_sealers,
 )

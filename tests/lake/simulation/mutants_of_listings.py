@@ -1,6 +1,7 @@
 """Mutants of listings: each lacks one rule of a reader."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from lake.read.listing import Listing
 from lake.read.tenant_index import Holdings, TenantIndex
 from lake.read.waiting_rows import WaitingRows
 from lake.read.window_journal import WindowJournal
+from lake.seal.segments import complete_chain
 from lake.store.object_meta import Stored
 from lake.tables.table_file import TableFile
 from tests.lake.simulation.mutants_of_images import Mutant
@@ -65,6 +67,26 @@ def journal_is_listed_once() -> AbstractContextManager[Any]:
     return mock.patch.object(WaitingRows, "_journal", journal)
 
 
+class _Never(Exception):
+    """An error that nothing raises."""
+
+
+def damaged_segment_ends_the_listing() -> AbstractContextManager[Any]:
+    """A reader fails where a segment is cut or lost."""
+    return mock.patch("lake.read.listing.UnreadableObject", _Never)
+
+
+def lost_segment_ends_the_listing() -> AbstractContextManager[Any]:
+    """A reader goes on where a segment is cut, and fails where one is lost."""
+
+    async def files(
+        self: Listing, window_start: datetime, listed: Sequence[Stored]
+    ) -> tuple[Sequence[Stored], bool]:
+        return (await complete_chain(self._store, window_start, listed)).files, True
+
+    return mock.patch.object(Listing, "_files", files)
+
+
 OF_LISTINGS: tuple[Mutant, ...] = (
     listing_ignores_footers,
     listing_shows_rows_that_move,
@@ -74,4 +96,8 @@ OF_LISTINGS: tuple[Mutant, ...] = (
 OF_COPIES: tuple[Mutant, ...] = (
     listing_knows_copies_only,
     index_forgets_versions,
+)
+OF_DAMAGED: tuple[Mutant, ...] = (
+    damaged_segment_ends_the_listing,
+    lost_segment_ends_the_listing,
 )

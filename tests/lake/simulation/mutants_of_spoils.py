@@ -12,6 +12,7 @@ from lake import layout
 from lake.commit.damaged_records import DamagedRecords
 from lake.errors import KeyMissing
 from lake.retention.sweeper import Sweeper
+from lake.seal.compaction import Compactor
 from lake.seal.copy_writer import Copied, CopyWriter
 from lake.seal.journal_batches import Batch, JournalBatches
 from lake.seal.sealer import Sealer
@@ -148,6 +149,22 @@ OF_ROT: tuple[Mutant, ...] = (
     left_out_segment_is_forgotten,
     hour_behind_the_watermark_holds_it,
 )
+
+
+def hanging_windows_come_first() -> AbstractContextManager[Any]:
+    """A pass begins with the newest windows, also if these took the whole time of the last one."""
+    return mock.patch.object(WindowTries, "last_failure", return_value=0)
+
+
+OF_HANGS: tuple[Mutant, ...] = (hanging_windows_come_first,)
+
+
+def cut_copy_holds_its_hour() -> AbstractContextManager[Any]:
+    """A copy that does not parse ends the compaction of its hour."""
+    return mock.patch.object(Compactor, "_readable_footer", Compactor._footer)
+
+
+OF_CUT_COPIES: tuple[Mutant, ...] = (cut_copy_holds_its_hour,)
 
 OF_SPOILS: tuple[Mutant, ...] = (
     strange_name_ends_the_pass,

@@ -27,6 +27,7 @@ from tests.lake.simulation.machine import SimulatedMachine
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 # S3 refuses requests that were signed longer ago.
 SIGNATURE_SECONDS = 900.0
+_REQUEST_SECONDS = TIMES.request.total_seconds()
 DELETE_SECONDS = (TIMES.delete_signature + TIMES.machine_ahead).total_seconds()
 
 # Objects per page of a listing: few, so that the bucket changes between two pages.
@@ -87,6 +88,12 @@ class Bucket:
     """If-Match PUTs whose condition fails though no other process has changed the object"""
     cuts: Chance = field(default_factory=Chance)
     """bodies of objects that the network cuts off"""
+    hangs: Callable[[str, str], float] = lambda *_: 0.0
+    """seconds that a request hangs, by process name and key; its process goes on meanwhile"""
+    refuses_empty: bool = False
+    """a store without room refuses empty objects, too"""
+    checks_time: bool = False
+    """the store refuses requests that were signed by a clock that is wrong by 15 minutes"""
     page_naps: Callable[[str], float] = lambda _: 0.0
     """seconds from a page of a listing to the next one, by process name; 0: of the same moment"""
     _versions: int = 0
@@ -96,7 +103,8 @@ class Bucket:
 
     def write(self, key: str, data: bytes) -> str:
         used = sum(len(body) for body, _ in self.objects.values()) if self.capacity else 0
-        if data and self.capacity is not None and used + len(data) > self.capacity:
+        is_free = not data and not self.refuses_empty
+        if not is_free and self.capacity is not None and used + len(data) > self.capacity:
             raise StoreFull(f"no room for {key}")
         self._versions += 1
         etag = f'"{self._versions}"'
@@ -163,14 +171,17 @@ class SimulatedStore(ObjectStore):
 
     async def delete(self, key: str) -> None:
         # Fails in an outage only: otherwise no check could demand that a refusal leaves nothing.
-        await self._delete(key, partial(self._bucket.remove, key), SIGNATURE_SECONDS)
+        await self._delete(key, partial(self._bucket.remove, key), self._valid(SIGNATURE_SECONDS))
 
     async def prepare_delete(self, key: str, etag: str) -> Deletion:
         apply = partial(self._bucket.remove, key)
         if self._bucket.compares_deletes:
             apply = partial(self._bucket.remove_version, key, etag)
         await self._wait()
-        return partial(self._delete, key, apply, DELETE_SECONDS, self._bucket.loop.time())
+        valid = DELETE_SECONDS
+        if self._bucket.checks_time and self._process.machine.wrong:
+            valid = self._valid(TIMES.delete_signature.total_seconds())
+        return partial(self._delete, key, apply, valid, self._bucket.loop.time())
 
     async def _delete(
         self, key: str, apply: Apply, valid: float, signed: float | None = None
@@ -178,6 +189,7 @@ class SimulatedStore(ObjectStore):
         bucket = self._bucket
         signed = bucket.loop.time() if signed is None else signed
         await self._wait()
+        await self._begin(key)
         if bucket.loop.time() - signed > valid:
             raise StoreUnavailable("403: signed too long ago")
         if bucket.down:
@@ -192,24 +204,24 @@ class SimulatedStore(ObjectStore):
         await self._wait()
 
     async def get(self, key: str) -> tuple[bytes, Stored]:
-        await self._read()
+        await self._read(key)
         data, stored = self._found(key)
         await self._nap(self._bucket.naps(self._process.name, key))
         return self._received(data), stored
 
     async def piece(self, key: str, start: int, end: int, etag: str) -> bytes:
-        await self._read()
+        await self._read(key)
         data, stored = self._found(key)
         if stored.etag != etag:
             raise Mismatch(key)
         return self._received(data[start:end])
 
     async def head(self, key: str) -> Stored:
-        await self._read()
+        await self._read(key)
         return self._found(key)[1]
 
     async def objects(self, prefix: str) -> list[Stored]:
-        await self._read(prefix)
+        await self._read(prefix, listing=True)
         inside = f"{prefix}/"
         listed = await self._listed(lambda key: key if key.startswith(inside) else "")
         found = [stored for _, stored in listed]
@@ -230,7 +242,7 @@ class SimulatedStore(ObjectStore):
         return (await self.level(prefix))[0]
 
     async def level(self, prefix: str) -> tuple[list[str], list[Stored]]:
-        await self._read(prefix)
+        await self._read(prefix, listing=True)
         inside = f"{prefix}/" if prefix else ""
 
         def name(key: str) -> str:
@@ -276,10 +288,24 @@ class SimulatedStore(ObjectStore):
             self._process.paused_until = self._bucket.loop.time() + seconds
             await self._wait()
 
-    async def _read(self, folder: str = "") -> None:
+    def _valid(self, seconds: float) -> float:
+        """Seconds for which a signature of this machine holds: its time is that of the machine."""
+        return seconds + (self._process.machine.wrong if self._bucket.checks_time else 0.0)
+
+    async def _begin(self, key: str) -> None:
+        """Let a request hang, up to its time-out, and check its signature."""
+        if seconds := self._bucket.hangs(self._process.name, key):
+            await asyncio.sleep(min(seconds, _REQUEST_SECONDS))
+            if seconds >= _REQUEST_SECONDS:
+                raise StoreUnavailable("timed out")
+        if self._bucket.checks_time and abs(self._process.machine.wrong) > SIGNATURE_SECONDS:
+            raise StoreDenied("403: RequestTimeTooSkewed")
+
+    async def _read(self, key: str, *, listing: bool = False) -> None:
         await self._wait()
-        if folder.startswith(tuple(self._bucket.unlisted)):
-            raise StoreDenied(f"the folder {folder} is denied")
+        await self._begin(key)
+        if listing and key.startswith(tuple(self._bucket.unlisted)):
+            raise StoreDenied(f"the folder {key} is denied")
         if self._bucket.down or self._bucket.random.random() < self._bucket.fault_rate / 2:
             raise StoreUnavailable("503")
 
@@ -288,10 +314,11 @@ class SimulatedStore(ObjectStore):
     ) -> str:
         """Apply and answer; or do one of the two, or neither, or apply after the caller gave up."""
         dice, loop = self._bucket.random, self._bucket.loop
-        signed = loop.time()
+        signed, valid = loop.time(), self._valid(SIGNATURE_SECONDS)
         await self._nap(late)
         await self._wait()
-        if loop.time() - signed > SIGNATURE_SECONDS:
+        await self._begin(key)
+        if loop.time() - signed > valid:
             raise StoreUnavailable("403: signed too long ago")
         if self._bucket.down:
             raise StoreUnavailable("503")
@@ -303,7 +330,7 @@ class SimulatedStore(ObjectStore):
         if fault == "conflict":
             raise AlreadyExists("409")
         if fault == "late":
-            loop.call_at(signed + dice.uniform(1, SIGNATURE_SECONDS), _quietly, apply)
+            loop.call_at(signed + dice.uniform(1, valid), _quietly, apply)
         if fault in ("lost", "late"):
             await self._wait()
             raise StoreUnavailable("timed out")

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from lake.lake import Lake
 from lake.retention.sweeper import Sweeper
 from tests.lake.simulation.fleet import doze
-from tests.lake.simulation.store import DELETE_SECONDS
+from tests.lake.simulation.store import DELETE_SECONDS, Process
 from tests.lake.simulation.world import World, patiently
 
 
@@ -24,9 +25,11 @@ def calm(world: World) -> None:
     world.bucket.naps = world.bucket.replace_naps = world.bucket.late_deletes = lambda *_: 0.0
 
 
-async def sweep_often(world: World, number: int) -> None:
-    """Sweep six times in some minutes, with pauses."""
-    process, lake = await world.process(f"sweeper{number}")
+async def sweep_often(
+    world: World, number: int, machine: tuple[Process, Lake] | None = None
+) -> None:
+    """Sweep six times in some minutes, with pauses, in a new process or that of a machine."""
+    process, lake = machine or await world.process(f"sweeper{number}")
     sweeper = Sweeper(lake.store, lake.clock)
     for _ in range(6):
         if world.dice.random() < 0.7:

@@ -19,7 +19,7 @@ from lake.errors import (
     LakeError,
 )
 from lake.lake import Lake
-from lake.seal.sizes import SealerSizes
+from lake.seal.sizes import SIZES, SealerSizes
 from lake.settings import LakeSettings
 from lake.store.folders import attempt_of
 from lake.store.store_settings import StoreSettings, as_json
@@ -66,6 +66,8 @@ class World:
         self.dice = random.Random(seed)
         # Segments are read whole, or in pieces as if they were large.
         self._whole_bytes = 0 if seed % 3 else 2**20
+        self.copy_bytes = SIZES.compacted_bytes
+        """bytes of segments in one compacted file"""
         self.loop = loop
         self.bucket = Bucket(loop, random.Random(seed + 1))
         self.chance = partial(chance, seed)
@@ -103,7 +105,12 @@ class World:
         clock = SkewedClock(store, self.kept, self.times, process.machine, skew)
         # Size of a batch: one journal object, or the whole journal of a window.
         batch = self.dice.choice([1, 2**20])
-        sizes = SealerSizes(batch_bytes=batch, wave_bytes=batch, whole_bytes=self._whole_bytes)
+        sizes = SealerSizes(
+            batch_bytes=batch,
+            wave_bytes=batch,
+            whole_bytes=self._whole_bytes,
+            compacted_bytes=self.copy_bytes,
+        )
         return process, Lake.wire(store, clock, _SETTINGS, sizes)
 
     def _set_by(self) -> float:
