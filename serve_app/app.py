@@ -107,7 +107,13 @@ class UploadApi:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the app; Serve calls this after `__init__`."""
-        readiness = ServiceReadiness(self._lake, self._keys, self._worker.sandbox, self._lag)
+        readiness = ServiceReadiness(
+            self._lake,
+            self._keys,
+            self._worker.sandbox,
+            self._lag,
+            kafka=self._settings.kafka_consumer,
+        )
         app = make_app(
             self._lake,
             self._worker,
@@ -196,8 +202,14 @@ def _has_peers() -> bool:
 class ServiceReadiness:
     """Readiness of HTTP API, processors and Kafka consumer, checked at most once a second."""
 
-    def __init__(self, lake: Lake, keys: KeyRing, sandbox: Sandbox, lag: LoopLag) -> None:
+    def __init__(
+        self, lake: Lake, keys: KeyRing, sandbox: Sandbox, lag: LoopLag, *, kafka: bool = True
+    ) -> None:
+        """Ask for the parts; `kafka`: a consumer runs in this cluster."""
         self._lag = lag
+        self._others = {"processors": (processors_deployment.APP, processors_deployment.NAME)}
+        if kafka:
+            self._others["kafka"] = (KAFKA_APP, KAFKA_NAME)
         self._lake = lake
         self._keys = keys
         self._sandbox = sandbox
@@ -210,13 +222,12 @@ class ServiceReadiness:
         """Return the readiness of every part; at most one second old."""
         async with self._asking:
             if time.monotonic() >= self._until:
-                api, processors, kafka = await asyncio.gather(
+                api, *others = await asyncio.gather(
                     api_part(self._lake, self._keys, self._sandbox),
-                    _replica_part(processors_deployment.APP, processors_deployment.NAME),
-                    _replica_part(KAFKA_APP, KAFKA_NAME),
+                    *(_replica_part(app, name) for app, name in self._others.values()),
                 )
                 api = api.model_copy(update={"loop_lag_ms": self._lag.p99_ms})
-                parts = {"api": api, "processors": processors, "kafka": kafka}
+                parts = {"api": api, **dict(zip(self._others, others, strict=True))}
                 self._known = Readiness(answered_by=self._replica, parts=parts)
                 self._until = time.monotonic() + _READINESS_SECONDS
             return self._known

@@ -40,6 +40,11 @@ class ServeSettings(BaseSettings):
         description="true: another region leads this lake; images are served, and every request "
         "that changes something gets 503 `standby`",
     )
+    kafka_consumer: bool = Field(
+        default=True,
+        description="false: no Kafka consumer runs in this cluster, and `/readyz` has no part "
+        "`kafka`; only for clusters of `deploy/ecs`, whose stacks set it",
+    )
     cache_url: SecretStr | None = Field(
         default=None,
         description="Valkey or Redis, as redis://… or rediss://… (TLS), with user and password; "

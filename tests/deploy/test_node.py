@@ -219,6 +219,11 @@ def test_a_standby_neither_consumes_nor_seals_nor_sweeps() -> None:
     assert names == [["processors", "api", "ingest", "lake"], ["processors", "api"]]
 
 
+def test_without_kafka_ingest_nodes_have_the_sealer_only() -> None:
+    applications = serve_config(2, 1, cpus=2, port=8000, kafka=False)["applications"]
+    assert [one["name"] for one in applications] == ["processors", "api", "lake"]
+
+
 def test_the_applications_are_those_of_the_service() -> None:
     config = serve_config(1, 1, cpus=2, port=8000)
     names = {(one["name"], one["deployments"][0]["name"]) for one in config["applications"]}

@@ -47,7 +47,7 @@ def build(app: cdk.App, settings: Settings) -> None:
     data = DataStack(app, settings, foundation, network, replica)
     if replica is not None:
         data.back_up_to(replica)
-    ours = settings.kafka.existing is None
+    ours = settings.kafka.ours
     streaming = StreamingStack(app, settings, foundation, network) if ours else None
     platform = PlatformStack(app, settings, foundation, network, replica)
     distribution = settings.standby_distribution_id

@@ -51,6 +51,9 @@ class ExistingKafka(Model):
 class Kafka(Model):
     """Amazon MSK: brokers, storage, topics, producers."""
 
+    enabled: bool = Field(
+        default=True, description="false: images come by HTTP only, and nothing of Kafka is made"
+    )
     existing: ExistingKafka | None = Field(
         default=None, description="your own cluster in place of MSK of this environment"
     )
@@ -75,6 +78,17 @@ class Kafka(Model):
     clients: tuple[str, ...] = Field(
         default=(), description="security groups of producers, in the VPC or one that it peers with"
     )
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        if self.existing is not None and not self.enabled:
+            raise ValueError("kafka.existing names a cluster, and kafka.enabled is false")
+        return self
+
+    @property
+    def ours(self) -> bool:
+        """True if the environment has brokers of its own."""
+        return self.enabled and self.existing is None
 
     def usable_gb(self, zones: int) -> float:
         """Return the gigabytes of messages that all disks take, each message being there thrice."""

@@ -286,11 +286,11 @@ class Settings(Model):
         if self.network.nat_gateways > len(self.zones):
             raise ValueError("more NAT gateways than zones")
         # Every message has three copies, and two copies must be in sync.
-        if self.kafka.existing is None and self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
+        if self.kafka.ours and self.kafka.brokers_per_zone * len(self.zones) < 3:  # noqa: PLR2004
             raise ValueError("Kafka needs at least three brokers")
         zones = len(self.zones)
         needed, usable = self.kafka.needed_gb(zones), self.kafka.usable_gb(zones)
-        if self.kafka.existing is None and needed > usable:
+        if self.kafka.ours and needed > usable:
             raise ValueError(
                 f"kafka.storage_gb: {needed:,.0f} GB of messages do not fit, disks take "
                 f"{usable:,.0f} GB at {KAFKA_COPIES} copies and {KAFKA_FILL:.0%}; raise storage_gb "

@@ -48,6 +48,7 @@ MATRIX: dict[str, tuple[str, Change]] = {
             "compact": False,
         },
     ),
+    "no-kafka": (COMMITTED, {"kafka.existing": None, "kafka.enabled": False}),
     "your-own-network": (
         "small",
         {

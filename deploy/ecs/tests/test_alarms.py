@@ -100,7 +100,8 @@ def test_one_object_that_only_people_can_mend_rings(
 _COMPACT = {one.name: one for one in compact.merge(list(_ALARMS.values()), "-a")}
 _GOOD: dict[str, Series] = {
     "database": {"free": 5e9, "cpu": 20.0},
-    "nodes-silent-a": {"missing": 0.0, "told": 3.0},
+    "nodes-silent-a": {"missing": 0.0, "told": 3.0, "lag": 60.0},
+    "uploads": {"p99": 0.5, "errors": None},
     "lake-events-a": {"refused": None, "hours": 0.0, "crashes": 100.0},
     "lake-stuck-a": {"unreadable": None, "undeleted": 0.0, "unfinished": None},
 }
@@ -114,6 +115,10 @@ _GOOD: dict[str, Series] = {
         ("nodes-silent-a", {"missing": 1.0}),
         ("nodes-silent-a", {"missing": None}),
         ("nodes-silent-a", {"told": None}),
+        ("nodes-silent-a", {"lag": 901.0}),
+        ("nodes-silent-a", {"lag": None}),
+        ("uploads", {"p99": 2.5}),
+        ("uploads", {"errors": 51.0}),
         ("lake-events-a", {"refused": 1.0}),
         ("lake-events-a", {"hours": 1.0}),
         ("lake-events-a", {"crashes": 101.0}),

@@ -244,6 +244,18 @@ def test_a_kafka_of_yours_is_read_as_it_asks(switched: Switched) -> None:
     assert f"kafka-cluster:WriteData {own.format('topic')}/images" not in rights
 
 
+def test_without_kafka_nothing_of_it_is_made(switched: Switched) -> None:
+    assembly = switched("no-kafka").assembly
+    assert "streaming" not in assembly.templates
+    variables, rights = _ingest(assembly)
+    assert (variables["NODE_KAFKA"], variables["PIXLAKE_KAFKA_CONSUMER"]) == ("false", "false")
+    assert rights == set()
+    assert not [one for one in assembly.resources("AWS::CloudWatch::Alarm") if "Kafka" in one.id]
+    for group in assembly.resources("AWS::EC2::SecurityGroup"):
+        for rule in group.props["SecurityGroupEgress"]:
+            assert rule["FromPort"] not in (9094, 9098)
+
+
 @pytest.mark.parametrize("name", ["small-as-committed", "your-own-msk"])
 def test_nodes_reach_the_brokers_of_yours_only(switched: Switched, name: str) -> None:
     assembly = switched(name).assembly

@@ -15,11 +15,14 @@ _SHARE = 0.4
 REQUEST_SECONDS = 360
 
 
-def serve_config(workers: int, ingests: int, *, cpus: int, port: int, leads: bool = True) -> Json:
+def serve_config(
+    workers: int, ingests: int, *, cpus: int, port: int, leads: bool = True, kafka: bool = True
+) -> Json:
     """Build the configuration for the numbers of nodes of each kind, with `cpus` CPUs each.
 
     A cluster that does not lead has neither sealer nor consumer: its lake is a copy, and another
-    region's replaces it. Messages of Kafka wait in the topic, and images are only served.
+    region's replaces it. Messages of Kafka wait in the topic, and images are only served. Without
+    `kafka` ingest nodes have the sealer only.
     """
     share = cpus * _SHARE
     consumer = _application("ingest", "KafkaIngest", "ingest", ingests, 0.5)
@@ -36,7 +39,8 @@ def serve_config(workers: int, ingests: int, *, cpus: int, port: int, leads: boo
         "applications": [
             _application("processors", "ImageProcessor", "worker", workers, share),
             _application("api", "UploadApi", "worker", workers, share, "/"),
-            *([consumer, sealer] if leads else []),
+            *([consumer] if leads and kafka else []),
+            *([sealer] if leads else []),
         ],
     }
 

@@ -60,6 +60,7 @@ class ReplicaController:
             cpus=self._settings.cpus,
             port=self._settings.api_port,
             leads=self._settings.leads,
+            kafka=self._settings.kafka,
         )
         # Deploy only once a worker exists. The first replicas decide which code runs, so they must
         # start at once and not wait for a node.

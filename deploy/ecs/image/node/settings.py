@@ -22,6 +22,7 @@ class NodeSettings(BaseSettings):
     leads: bool = Field(
         default=True, description="false: a standby, whose lake another region fills"
     )
+    kafka: bool = Field(default=True, description="false: no Kafka consumer runs")
     head: str = Field(description="name of the head in the private zone")
     head_port: int = Field(default=6379, description="port of Ray's GCS, on the head")
     dashboard_port: int = Field(default=8265, description="port of Ray's dashboard, on the head")

@@ -178,7 +178,7 @@ class CellStack(Stack):
             rights = rights_on(cluster, streaming.topics, streaming.group_arn)
             return rights, {"NODE_KAFKA_CLUSTER_ARN": cluster}
         if existing is None:
-            raise ValueError("kafka.existing is required without a cluster of this environment")
+            return [], {}
         if existing.cluster_arn is not None:
             topics = [
                 existing.resource_arn("topic", name)
@@ -280,6 +280,8 @@ class CellStack(Stack):
             "NODE_CELL": self._cell.name,
             "NODE_LEADS": str(settings.leads).lower(),
             "PIXLAKE_STANDBY": str(not settings.leads).lower(),
+            "NODE_KAFKA": str(settings.kafka.enabled).lower(),
+            "PIXLAKE_KAFKA_CONSUMER": str(settings.kafka.enabled).lower(),
             "NODE_HEAD": self.head_name,
             "NODE_HEAD_PORT": str(ports.RAY_HEAD),
             "NODE_DATABASE_HOST": database.attr_endpoint_address,

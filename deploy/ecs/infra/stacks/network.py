@@ -136,7 +136,7 @@ class NetworkStack(Stack):
         self.alb_group = self._group("Alb", "the load balancer")
         self.node_group = self._group("Node", "the nodes of the Ray clusters")
         self.database_group = self._group("Database", "PostgreSQL")
-        if settings.kafka.existing is None:
+        if settings.kafka.ours:
             self.kafka_group = self._group("Kafka", "Kafka brokers")
         cloudfront = ec2.Peer.prefix_list(self._cloudfront())
         self.alb_group.add_ingress_rule(cloudfront, ec2.Port.tcp(ports.HTTPS), "CloudFront")

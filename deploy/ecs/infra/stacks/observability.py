@@ -64,6 +64,8 @@ class ObservabilityStack(Stack):
             brokers = settings.kafka.brokers_per_zone * len(settings.zones)
             cluster = around.streaming.cluster_name
             return kafka_alarms.msk_alarms(cluster, brokers, contract.TOPIC, contract.GROUP)
+        if not settings.kafka.enabled:
+            return []
         running = [cell.name for cell in settings.cells if cell.running and settings.leads]
         rate = settings.kafka.images_per_second
         return kafka_alarms.backlog_alarms(settings.stage, running, rate)
