@@ -266,10 +266,10 @@ LIMITS: dict[str, tuple[Ask, str, float, float]] = {
         5001,
     ),
     "form with a long field": (
-        form(part("metadata", json.dumps({"a": "b" * 20_000}).encode()) + b"--x--\r\n"),
+        form(part("metadata", json.dumps({"a": "b" * 80_000}).encode()) + b"--x--\r\n"),
         "malformed_multipart",
-        16384,
-        20_009,
+        65_536,
+        80_009,
     ),
 }
 
