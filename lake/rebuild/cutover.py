@@ -24,7 +24,7 @@ import pyarrow as pa
 from lake import layout
 from lake.audit.scope import Scope
 from lake.commit.journal import Journal
-from lake.errors import LakeError, UnreadableObject
+from lake.errors import LakeError, Mismatch, UnreadableObject
 from lake.lake import Lake
 from lake.logs import logger
 from lake.rebuild.expected_rows import Expected, ExpectedRows, Name
@@ -147,15 +147,16 @@ class _TableCutover:
 
     async def _fit(self, window_start: datetime, expected: Expected) -> list[Name]:
         """Rewrite the files of a window (step 3); returns names that have no row yet."""
-        chain = layout.hour_prefix(window_start, self._table.folders)
-        numbers = await self._numbers(chain, window_start)
+        # Listed before the shadow lake is read. A sealer removes an erased row from the shadow lake
+        # first. So either the rows of the shadow lake lack it, or the listed files change later.
+        listed = await self._listed(window_start)
         new = await self._new(window_start, expected)
         taken: set[Name] = set()
-        if not numbers and not expected:
+        if not listed and not expected:
             return []
-        for number in range(max(numbers, default=0), -1, -1):
+        for number in range(max(listed, default=0), -1, -1):
             key = layout.chain_key(window_start, number, self._table.folders)
-            old = await self._store.get(key) if number in numbers else None
+            old = await self._read(listed[number]) if number in listed else None
             await self._file(
                 key, old, new, _Window(window_start, expected, taken, first=number == 0)
             )
@@ -213,9 +214,18 @@ class _TableCutover:
             await self._store.replace(key, body, old[1].etag)
         self._report.files += 1
 
-    async def _numbers(self, chain: str, window_start: datetime) -> set[int]:
-        names = [layout.parse_chain_key(stored.key) for stored in await self._store.objects(chain)]
-        return {parsed[1] for parsed in names if parsed and parsed[0] == window_start}
+    async def _listed(self, window_start: datetime) -> dict[int, Stored]:
+        """Files of a window by their numbers."""
+        chain = layout.hour_prefix(window_start, self._table.folders)
+        files = [(layout.parse_chain_key(s.key), s) for s in await self._store.objects(chain)]
+        return {parsed[1]: s for parsed, s in files if parsed and parsed[0] == window_start}
+
+    async def _read(self, listed: Stored) -> tuple[bytes, Stored]:
+        """Read a file as it was listed; raises Mismatch, KeyMissing."""
+        data, stored = await self._store.get(listed.key)
+        if stored.etag != listed.etag:
+            raise Mismatch(f"{listed.key} has changed since it was listed")
+        return data, stored
 
     async def _new(self, window_start: datetime, expected: Expected) -> pa.Table:
         """Read the rows of a window in the shadow lake that still match their records."""

@@ -52,7 +52,7 @@ from tests.lake.simulation.refused import refused_puts
 from tests.lake.simulation.remade import remade
 from tests.lake.simulation.rotten_segment import rotten_segment
 from tests.lake.simulation.sent_again import sent_again
-from tests.lake.simulation.shadowed import shadowed, shadowed_late
+from tests.lake.simulation.shadowed import shadowed, shadowed_between, shadowed_late
 from tests.lake.simulation.shortage import denied_folder, full_store
 from tests.lake.simulation.spoiled import spoiled
 from tests.lake.simulation.story import Story, erasures, tell, week_end, working_days
@@ -117,6 +117,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: erased_where for mutant in OF_CONDITIONS},
     **{mutant.__name__: shadowed for mutant in OF_SHADOWS},
     "cutover_names_all_erased_images_at_once": shadowed_late,
+    "cutover_reads_a_later_segment": shadowed_between,
     "retention_of_the_environment": changed_retention,
     "change_without_notice": changed_retention,
     "longer_retention_wakes_the_expired": changed_retention,
@@ -226,6 +227,7 @@ LONG: dict[Story, int] = {
     erased_where: 50,
     shadowed: 100,
     shadowed_late: 100,
+    shadowed_between: 100,
     cut_copies: 125,
     hanging_windows: 100,
     listed_beside_damage: 100,

@@ -16,6 +16,7 @@ from lake.read.unsealed_rows import WaitingImages, waiting_images
 from lake.read.views import Views
 from lake.rebuild.cutover import _TableCutover
 from lake.seal.shadow_rows import ShadowRows
+from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 from lake.tables.schema import Tombstone
 from lake.tables.tables import IMAGE_TABLE
@@ -89,10 +90,20 @@ def cutover_names_all_erased_images_at_once() -> AbstractContextManager[Any]:
     return mock.patch.object(_TableCutover, "_lost", lambda *given: given[-1].erased)
 
 
+def cutover_reads_a_later_segment() -> AbstractContextManager[Any]:
+    """A cutover reads a segment after the shadow lake, though the segment has changed meanwhile."""
+
+    async def read(self: _TableCutover, listed: Stored) -> tuple[bytes, Stored]:
+        return await self._store.get(listed.key)
+
+    return mock.patch.object(_TableCutover, "_read", read)
+
+
 OF_SHADOWS: tuple[Mutant, ...] = (
     erasure_spares_the_shadow_lake,
     builder_believes_an_old_record,
     cutover_names_all_erased_images_at_once,
+    cutover_reads_a_later_segment,
 )
 
 

@@ -33,6 +33,42 @@ async def shadowed_late(world: World) -> None:
     await _shadowed(world, late=True)
 
 
+async def shadowed_between(world: World) -> None:
+    """Erase images while a cutover pauses between the rows of both lakes."""
+    writers, erasers = Fleet(world, "writer", 2), Fleet(world, "eraser", 2)
+    _, keeper = await world.process("sealer")
+    for name in _NAMES:
+        await world.upload(*await writers.any(), name, b"x")
+        if world.dice.random() < 0.7:
+            await run_pass(keeper, now=True)
+    await build((await world.process("builder"))[1], _SETTINGS, processes=1)
+    begun = asyncio.Event()
+
+    def pause(process: str, key: str) -> float:
+        if not process.startswith("cutover") or not key.startswith("lake/"):
+            return 0.0
+        begun.set()
+        return world.dice.uniform(0, 90)
+
+    world.bucket.naps = pause
+    await asyncio.gather(
+        patiently(_cut_over((await world.process("cutover"))[1]), 9000),
+        _erase_and_seal(world, erasers, keeper, begun),
+    )
+    world.bucket.naps = lambda *_: 0.0
+    await rest(world)
+    world.check_at_rest()
+
+
+async def _erase_and_seal(world: World, erasers: Fleet, keeper: Lake, begun: asyncio.Event) -> None:
+    await begun.wait()
+    for name in world.dice.sample(_NAMES, 3):
+        await eraser(world, erasers, name, world.dice.uniform(0, 30))
+        for _ in range(3):
+            await run_pass(keeper, now=True)
+            await asyncio.sleep(world.dice.uniform(0, 10))
+
+
 async def _shadowed(world: World, *, late: bool) -> None:
     writers, sealers, erasers = (Fleet(world, role, 2) for role in ("writer", "sealer", "eraser"))
     for name in _NAMES:
