@@ -23,7 +23,7 @@ from lake import layout  # noqa: E402
 from lake.retention.lifecycle_rules import rules  # noqa: E402
 from lake.store.store_settings import StoreSettings  # noqa: E402
 from lake.tables.columns import model_columns  # noqa: E402
-from lake.tables.tables import TABLES  # noqa: E402
+from lake.tables.tables import SQL_TABLES  # noqa: E402
 from processors.settings import ProcessorSettings  # noqa: E402
 from serve_app.settings import ServeSettings  # noqa: E402
 
@@ -38,7 +38,7 @@ def contract() -> dict[str, Any]:
         "lifecycle": rules(days),
         "prefixes": list(layout.ROOTS),
         "store": layout.STORE,
-        "tables": [_table(table) for table in TABLES],
+        "tables": [_table(table) for table in SQL_TABLES],
         "topics": {
             "images": ingest.kafka_topic,
             "dead_letters": f"{ingest.kafka_topic}.dead-letters",
