@@ -70,13 +70,19 @@ class Hours:
         return found
 
     async def index_of(self, tenant: str, files: Sequence[Stored]) -> set[datetime] | None:
-        """Windows in which files have rows of a tenant; None: unknown."""
+        """Windows in which files have rows of a tenant; None: unknown, or a copy is lost.
+
+        Each copy of an hour names all of them.
+        """
         found: set[datetime] = set()
+        copies: set[datetime] = set()
         for holdings in await bounded_gather(self._index.holdings, files):
             if holdings is None:
                 return None
             found |= holdings.of(tenant)
-        return found
+            copies.update(holdings.cuts)
+        there = {layout.parse_compacted_key(file.key) for file in files}
+        return found if copies <= there else None
 
     async def segments(self, hour: Hour) -> list[Stored]:
         """List the segments of an hour, once for each `Hour`; raises StoreUnavailable."""

@@ -18,6 +18,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from lake.errors import KeyMissing, Mismatch, UnreadableObject
+from lake.seal.compacted import cuts_of
 from lake.seal.parquet_columns import ColumnReader
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
@@ -37,6 +38,8 @@ class Holdings:
     tenants: tuple[str, ...]
     begins: NDArray[np.int64]
     windows: NDArray[np.int64]
+    cuts: tuple[datetime, ...] = ()
+    """first window of each copy of the file's hour; none for a segment"""
 
     @property
     def nbytes(self) -> int:
@@ -73,7 +76,10 @@ class TenantIndex:
             rows = await self._columns.read(file, ("tenant", "window_start"))
         except (UnreadableObject, Mismatch, KeyMissing):
             return None
-        found = await asyncio.to_thread(_holdings, rows)
+        try:
+            found = await asyncio.to_thread(_holdings, rows)
+        except (ValueError, TypeError):  # the footer is damaged
+            return None
         with suppress(ValueError):  # larger than the whole index
             self._known[version] = found
         return found
@@ -89,4 +95,5 @@ def _holdings(rows: pa.Table) -> Holdings:
         tuple(str(each) for each in tenants),
         np.append(begins, len(names)).astype(np.int64),
         windows,
+        cuts_of(rows.schema.metadata or {}),
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -122,13 +123,22 @@ async def read_footer(store: ObjectStore, stored: Stored) -> Footer:
     return await asyncio.to_thread(_parse, stored.key, tail)
 
 
+def cuts_of(metadata: Mapping[bytes, bytes]) -> tuple[datetime, ...]:
+    """First window of each copy of an hour, by the footer of one; none by that of a segment.
+
+    Raises ValueError, TypeError.
+    """
+    names = json.loads(metadata.get(_CUTS, b"[]"))
+    return tuple(layout.parse_window(name) for name in names)
+
+
 def _parse(key: str, tail: bytes) -> Footer:
     # PyArrow finds the metadata from the end of a file, so the last bytes suffice.
     file = TableFile(key, tail)
     metadata = file.metadata
     try:
         sources = tuple((name, etag) for name, etag in json.loads(metadata[_SOURCES]))
-        cuts = tuple(layout.parse_window(name) for name in json.loads(metadata[_CUTS]))
+        cuts = cuts_of({_CUTS: metadata[_CUTS]})
         unreadable, kept = (
             tuple(str(name) for name in json.loads(metadata.get(key, "[]")))
             for key in (_UNREADABLE, _KEPT)

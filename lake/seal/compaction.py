@@ -236,21 +236,12 @@ class Compactor:
 
     async def _cuts(self, hour: Hour) -> tuple[datetime, ...]:
         """First windows of an hour's compacted files, from the first file's footer or planned."""
-        first = hour.compacted.get(hour.start)
-        if first is not None:
-            if footer := await self._readable_footer(first):
+        # Every file of an hour has the same cuts; the first one was there before the others.
+        for start in sorted(hour.compacted):
+            if footer := await self._readable_footer(hour.compacted[start]):
                 return footer.cuts
-            # Every file of an hour has the same cuts.
-            for other in hour.compacted.values():
-                if footer := await self._readable_footer(other):
-                    return footer.cuts
-            if len(hour.compacted) > 1:
-                return tuple(sorted(hour.compacted))
-        if hour.compacted and first is None:
-            for other in hour.compacted.values():
-                if footer := await self._readable_footer(other):
-                    return footer.cuts
-            raise UnreadableObject(f"the first compacted file of {hour.start} is missing")
+        if hour.compacted.keys() - {hour.start}:
+            return tuple(sorted({hour.start, *hour.compacted}))
         return hour.planned(self._file_bytes)
 
     async def _file(self, hour: Hour, cut: datetime, report: CompactionReport) -> bool:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from lake.seal.sizes import SealerSizes
 from lake.settings import LakeSettings
 from lake.store.object_store import ObjectStore
 from lake.tables.rows import decode_chain_file, encode_chain_file, erased_ids
+from lake.tables.tables import IMAGE_TABLE
 from tests.lake.clocks import at, at_age
 from tests.lake.samples import TENANT, commit, complete, image_id
 from tests.lake.test_reader import walk
@@ -265,6 +266,25 @@ async def test_an_hour_whose_copies_are_not_all_written_is_read_from_its_segment
         await lake.store.delete(stored.key)
     listed = await walk(at_age(lake, hours=2), 10)
     assert set(listed) == {image_id(f"n{number}") for number in range(4)}
+
+
+@pytest.mark.parametrize("lost", [0, 1, -1])
+async def test_a_copy_that_is_lost_hides_nothing(lake: Lake, lost: int) -> None:
+    start = layout.hour_of(lake.clock.now()) + layout.HOUR
+    names = [f"n{number}" for number in range(4)]
+    for minute, name in enumerate(names):
+        await commit(at(lake, start + timedelta(minutes=minute)), name)
+    sizes = SealerSizes(compacted_bytes=1)
+    for minutes in (120, 160):
+        then = at(lake, start + timedelta(minutes=minutes), sizes=sizes)
+        await then.maintenance.run_pass(now=True)
+    passed = then.maintenance.of(IMAGE_TABLE).compactor.watermark_advance.complete_before
+    assert passed is not None
+    assert passed > start
+    copies = await lake.store.objects(COPIES)
+    assert len(copies) == len(names)
+    await lake.store.delete(copies[lost].key)
+    assert set(await walk(then, 10)) == set(map(image_id, names))
 
 
 async def test_a_damaged_footer_of_a_large_copy_hides_nothing(lake: Lake) -> None:

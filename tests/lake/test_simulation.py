@@ -22,6 +22,7 @@ from tests.lake.simulation.listed import listed
 from tests.lake.simulation.listed_copies import listed_copies
 from tests.lake.simulation.listed_damage import listed_beside_damage
 from tests.lake.simulation.long_chain import long_chain
+from tests.lake.simulation.lost_copies import lost_copies
 from tests.lake.simulation.messages import messages
 from tests.lake.simulation.midnights import midnights
 from tests.lake.simulation.mutants import MUTANTS
@@ -34,7 +35,12 @@ from tests.lake.simulation.mutants_of_answers import (
 )
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_FULL_STORES, OF_SHADOWS
-from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_DAMAGED, OF_LISTINGS
+from tests.lake.simulation.mutants_of_listings import (
+    OF_COPIES,
+    OF_DAMAGED,
+    OF_LISTINGS,
+    OF_LOSSES,
+)
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import (
     OF_CUT_COPIES,
@@ -99,6 +105,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: unlisted_folder for mutant in OF_LISTS},
     **{mutant.__name__: refused_puts for mutant in OF_RIGHTS},
     **{mutant.__name__: midnights for mutant in OF_RULES},
+    **{mutant.__name__: lost_copies for mutant in OF_LOSSES},
     **{mutant.__name__: used_again for mutant in OF_POSITIONS},
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
@@ -220,6 +227,7 @@ LONG: dict[Story, int] = {
     unlisted_folder: 50,
     refused_puts: 50,
     midnights: 50,
+    lost_copies: 50,
     rebuilt: 100,
     listed: 20,
     listed_copies: 20,

@@ -11,7 +11,12 @@ from tests.lake.simulation.mutants_of_answers import (
 from tests.lake.simulation.mutants_of_clocks import OF_CLOCKS
 from tests.lake.simulation.mutants_of_erasures import OF_CONDITIONS, OF_FULL_STORES, OF_SHADOWS
 from tests.lake.simulation.mutants_of_images import OF_IMAGES, Mutant
-from tests.lake.simulation.mutants_of_listings import OF_COPIES, OF_DAMAGED, OF_LISTINGS
+from tests.lake.simulation.mutants_of_listings import (
+    OF_COPIES,
+    OF_DAMAGED,
+    OF_LISTINGS,
+    OF_LOSSES,
+)
 from tests.lake.simulation.mutants_of_positions import OF_POSITIONS, OF_REQUESTS, OF_STREAMS
 from tests.lake.simulation.mutants_of_spoils import (
     OF_CUT_COPIES,
@@ -45,6 +50,7 @@ MUTANTS: dict[str, Mutant] = {
         *OF_LISTINGS,
         *OF_COPIES,
         *OF_DAMAGED,
+        *OF_LOSSES,
         *OF_SWEEPS,
         *OF_RULES,
         *OF_ANSWERS,

@@ -87,6 +87,12 @@ def lost_segment_ends_the_listing() -> AbstractContextManager[Any]:
     return mock.patch.object(Listing, "_files", files)
 
 
+def copies_that_are_there_are_all() -> AbstractContextManager[Any]:
+    """A reader takes the copies that it finds for all copies of their hour."""
+    return mock.patch("lake.read.tenant_index.cuts_of", return_value=())
+
+
+OF_LOSSES: tuple[Mutant, ...] = (copies_that_are_there_are_all,)
 OF_LISTINGS: tuple[Mutant, ...] = (
     listing_ignores_footers,
     listing_shows_rows_that_move,
