@@ -72,6 +72,8 @@ async def accept_time(
     try:
         after = await compare_and_swap(step, "the accepted time")
     except (StoreFull, StoreDenied) as error:
+        if not note:  # reading is denied, too
+            raise
         # Only a sweep makes room. Another process compares with an earlier time, more carefully.
         log.warning("time of the sweep not noted", error=error)
         return await accept_time(store, clock, confirmed=confirmed, note=False, known=known)
