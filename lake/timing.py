@@ -74,9 +74,8 @@ class ProtocolTimes:
     message_margin: timedelta = _HOUR
     """Time before the end of its retention from which a Kafka message is expired. It leaves 30
     minutes for producers whose clocks are ahead."""
-    lifecycle: timedelta = 3 * _DAY
-    """Longest delay of S3's lifecycle rules: they wait for a day more than the retention, round up
-    to midnight UTC, then take a while."""
+    lifecycle: timedelta = 2 * _DAY
+    """Longest delay of S3's lifecycle rules: they round up to midnight UTC, then take a while."""
 
     # Sealing and compaction.
     seal_pass: timedelta = _MINUTE

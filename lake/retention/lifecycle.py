@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lake import layout
 from lake.errors import LakeError, StoreUnavailable
-from lake.retention.lifecycle_rules import MARGIN_DAYS, Rule, rules
+from lake.retention.lifecycle_rules import Rule, rules
 from lake.settings import LakeSettings
 from lake.store.bucket import client
 
@@ -112,7 +112,7 @@ class Lifecycle:
         ends = "Date" in expiration or "Days" in expiration
         # `store.json` must never expire.
         settings = f"{self._prefix}{layout.STORE}".startswith(prefix) and ends
-        least = self._days + MARGIN_DAYS
+        least = self._days
         early = "Date" in expiration or expiration.get("Days", least) < least
         return rule.get("Status") == "Enabled" and ours and (early or settings)
 

@@ -1,11 +1,11 @@
 """Lifecycle rules by which S3 deletes expired objects, as data.
 
 S3 adds the days of a rule to the time of an object's last write, and rounds up to the next midnight
-UTC (https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html). An object
-that was written just before midnight is therefore deleted after exactly these days. The clocks of
-two processes may differ: one may have dated the image of that object two minutes later, and another
-may still show it at that midnight. So the rules have a day more than the retention; the sweeper
-deletes an hour after it.
+UTC (https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html). So an object
+is never deleted before its own age is the retention. An image is as old as its window, which begins
+after its first object was written: an upload that was under way at midnight may lose its bytes as
+many minutes before its expiry as the upload took, half an hour at most (`attempt_over`). A day more
+would keep every other image longer than the retention, so the rules have the days of the retention.
 """
 
 from typing import Any
@@ -13,9 +13,6 @@ from typing import Any
 from lake import layout
 
 Rule = dict[str, Any]
-
-MARGIN_DAYS = 1
-"""Days from the end of the retention to the deletion by rules."""
 
 _OURS = "pixlake-"
 _EXPIRING = (layout.IMAGES, "lake", layout.JOURNAL, layout.REJECTIONS)
@@ -25,7 +22,7 @@ def rules(days: int, prefix: str = "") -> list[Rule]:
     """Build the rules for a retention; `prefix` is that of the store in its bucket."""
     # Ids have the prefix of the store, because several lakes may share a bucket.
     ids = f"{_OURS}{prefix.replace('/', '-')}"
-    expiring = {folder.replace("/", "-"): (folder, days + MARGIN_DAYS) for folder in _EXPIRING}
+    expiring = {folder.replace("/", "-"): (folder, days) for folder in _EXPIRING}
     expiring["probe"] = (layout.PROBE, 1)
     rest: Rule = {
         "ID": f"{ids}rest",

@@ -35,11 +35,10 @@ def apply(
     """Let S3 delete expired data.
 
     Writes rules for images, lake, journal, unfinished multipart uploads and old versions to the
-    bucket in PIXLAKE_STORE_URL. S3 deletes a day after the store's retention; while the retention
-    changes, after the longer one. Other rules stay. Prints the differences and asks first.
+    bucket in PIXLAKE_STORE_URL. Days follow the store's retention; while the retention changes, the
+    longer one. Other rules stay. Prints the differences and asks first.
     """
     from lake.retention.lifecycle import Lifecycle  # noqa: PLC0415  # slow
-    from lake.retention.lifecycle_rules import MARGIN_DAYS  # noqa: PLC0415
     from lake.settings import LakeSettings  # noqa: PLC0415
     from pixlake_server.cli.settings import load_existing  # noqa: PLC0415
 
@@ -49,8 +48,7 @@ def apply(
     found = rules.check()
     if any(one.wanted for one in found) and not check:
         if not yes:
-            kept = days + MARGIN_DAYS
-            output.note(f"S3 must delete images and rows after {kept} days; rules that differ:")
+            output.note(f"S3 must delete images and rows after {days} days; rules that differ:")
             for one in found:
                 output.note(f"  {one.rule}: {one.about}")
             ask("write these rules", yes=yes)

@@ -43,10 +43,11 @@ class CacheAway(Exception):
 class CacheConnection:
     """Connections of one process to one server.
 
-    A call that takes too long fails alone. The server is lost after a connection error, or if a
-    probe on a connection of its own gets no answer in time. Then all calls fail at once and without
-    a wait, until the task `watch` has reached the server over new connections. So at most the
-    requests that are under way when the server fails wait `WAIT_SECONDS`.
+    A call that takes too long fails alone. The server is lost after a connection error, after a
+    refused command, or if a probe on a connection of its own gets no answer in time. Then all calls
+    fail at once and without a wait, until the task `watch` has reached the server over new
+    connections. So at most the requests that are under way when the server fails wait
+    `WAIT_SECONDS`.
     """
 
     def __init__(self, url: str, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -55,6 +56,7 @@ class CacheConnection:
             from redis.asyncio.retry import Retry  # noqa: PLC0415
             from redis.backoff import NoBackoff  # noqa: PLC0415
             from redis.exceptions import ConnectionError as Disconnected  # noqa: PLC0415
+            from redis.exceptions import ResponseError  # noqa: PLC0415
         except ModuleNotFoundError:
             raise ValueError(
                 "PIXLAKE_CACHE_URL needs the extra `cache`: pip install 'pixlake-server[cache]'"
@@ -71,7 +73,8 @@ class CacheConnection:
             )
 
         self._new_pool = new_pool
-        self._disconnected = Disconnected
+        # A server that refuses a command (rights, memory, type of a key) is of no use either.
+        self._faults = (Disconnected, ResponseError)
         self._wait_seconds = wait_seconds
         self.client = Redis(connection_pool=new_pool(_CONNECTIONS))
         """Client of the library; call its commands within `call` only."""
@@ -95,7 +98,7 @@ class CacheConnection:
         if self.answers:
             try:
                 return await self._in_time(command())
-            except self._disconnected as error:
+            except self._faults as error:
                 self.failures += 1
                 self._lose(error)
             except Exception:  # noqa: BLE001  no request fails because of the cache
@@ -184,5 +187,7 @@ class CacheConnection:
         if not self._told:
             self._told = True
             log.warning(
-                "the cache does not answer in time; each process counts by itself", error=error
+                "the cache does not answer in time; each process counts by itself",
+                # The library's `repr` leaves the message out.
+                error=f"{type(error).__name__}: {error}",
             )

@@ -75,10 +75,10 @@ def test_what_is_written_is_what_is_wanted(settings: LakeSettings) -> None:
         if "Days" in rule.get("Expiration", {})
     }
     assert expiring == {
-        "lakes/one/images/": 8,
-        "lakes/one/lake/": 8,
-        "lakes/one/journal/": 8,
-        "lakes/one/rejections/": 8,
+        "lakes/one/images/": 7,
+        "lakes/one/lake/": 7,
+        "lakes/one/journal/": 7,
+        "lakes/one/rejections/": 7,
         "lakes/one/probe/": 1,
     }
     rest = rules(settings)["pixlake-lakes-one-rest"]
@@ -95,7 +95,7 @@ def test_another_retention_is_a_difference(settings: LakeSettings) -> None:
         for name in ("images", "lake", "journal", "rejections")
     ]
     longer.apply()
-    assert rules(settings)["pixlake-lakes-one-lake"]["Expiration"] == {"Days": 31}
+    assert rules(settings)["pixlake-lakes-one-lake"]["Expiration"] == {"Days": 30}
 
 
 def test_rules_of_others_stay_and_are_named_if_they_delete_too_early(
@@ -104,7 +104,7 @@ def test_rules_of_others_stay_and_are_named_if_they_delete_too_early(
     theirs = {
         "ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 1},
     }  # fmt: skip
-    early = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 7}}
+    early = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 3}}
     off = early | {"ID": "off", "Status": "Disabled"}
     put(settings, theirs, early, off)
     lifecycle = Lifecycle(settings, 7)

@@ -144,7 +144,6 @@ CAUGHT_BY = {
     "unlisted_hour_ends_sealing": 1,
     "unlisted_hour_ends_compaction": 1,
     "unlisted_day_ends_compaction": 1,
-    "rules_without_a_margin": 1,
     "sweeper_needs_a_note": 95,
     "sweeper_forgets_its_time": 98,
     "sweeper_deletes_any_version": 2,

@@ -63,4 +63,4 @@ def test_check_apply_check(run: Run, bucket: Any, monkeypatch: pytest.MonkeyPatc
     bucket.put_object(Bucket="lake", Key=layout.STORE, Body=as_json(longer))
     said = json.loads(run("lifecycle", "apply", "--check", "--json").stdout)
     assert said["ok"] is False
-    assert said["differences"][0]["wanted"]["Expiration"] == {"Days": 31}
+    assert said["differences"][0]["wanted"]["Expiration"] == {"Days": 30}

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from traceback import format_exception
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -133,6 +134,23 @@ async def test_a_call_without_an_answer_ends_and_costs_the_others_nothing(
     assert await cache.call(lambda: cache.client.get("x")) is None
     assert (cache.answers, cache.failures, cache.missed) == (True, 1, 1)
     assert not [each for each in caplog.records if each.levelname == "WARNING"]
+
+
+async def test_a_server_that_refuses_a_command_is_named_in_the_log(
+    redis: RedisServer, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = await connect(redis.url)
+    redis.command("SET", "a-text", "1")
+    caplog.clear()
+
+    async def write() -> int:
+        return await cast("Awaitable[int]", cache.client.hset("a-text", "field", "1"))
+
+    with pytest.raises(CacheAway):
+        await cache.call(write)
+    [line] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert "WRONGTYPE" in line.__dict__["error"]
+    assert cache.failures == 1
 
 
 async def test_the_time_in_which_the_process_is_busy_is_no_fault_of_the_server(

@@ -132,9 +132,9 @@ def _is_due(rule: Rule, key: str, modified: datetime, midnight: datetime) -> boo
 
 
 def _check_expired(world: World, key: str) -> None:
-    """Check that no process shows what this object holds, whatever its clock."""
+    """Check that what this object holds has expired, but for the time that its upload took."""
     expiry = _expiry(world, key)
-    if expiry is not None and world.bucket.now() < expiry + world.times.clock_difference:
+    if expiry is not None and world.bucket.now() < expiry - world.times.attempt_over:
         world.failure = world.failure or Broken("the bucket's rules delete what is alive")
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+from lake.retention.lifecycle_rules import rules
 from lake.retention.sweep_report import SweepReport
 from lake.retention.sweeper import Sweeper
 from lake.store.conditional_delete import Deletion
@@ -55,12 +56,12 @@ def sweeper_deletes_any_version() -> AbstractContextManager[Any]:
     return mock.patch.object(SimulatedStore, "prepare_delete", prepare)
 
 
-def rules_without_a_margin() -> AbstractContextManager[Any]:
-    """The bucket's rules delete at the end of the retention, by the time of an object's write."""
-    return mock.patch("lake.retention.lifecycle_rules.MARGIN_DAYS", 0)
+def rules_end_a_day_early() -> AbstractContextManager[Any]:
+    """The bucket's rules delete a day before the end of the retention."""
+    return mock.patch("tests.lake.simulation.midnights.rules", lambda days: rules(days - 1))
 
 
-OF_RULES: tuple[Mutant, ...] = (rules_without_a_margin,)
+OF_RULES: tuple[Mutant, ...] = (rules_end_a_day_early,)
 OF_SWEEPS: tuple[Mutant, ...] = (
     sweeper_without_a_marker,
     rejection_swept_without_a_marker,
