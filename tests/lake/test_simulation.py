@@ -148,7 +148,6 @@ CAUGHT_BY = {
     "sweeper_forgets_its_time": 98,
     "sweeper_deletes_any_version": 2,
     "marker_holds_for_a_moment": 1,
-    "listing_shows_rows_that_move": 3,
     "listing_ignores_footers": 1,
     "position_names_a_refusal": 1,
     "conflict_is_anothers_image": 277,
