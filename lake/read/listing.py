@@ -14,7 +14,6 @@ files of its own chain say whether they have rows of the tenant: the index is of
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -42,8 +41,8 @@ log = logger(__name__)
 
 # Windows and hours that are read at once; one at first, because most pages need no more.
 _MOST_AT_ONCE = 16
-# Size of a segment from which a process has only one in memory at once.
-_LARGE_BYTES = 8 * 2**20
+LARGE_BYTES = 8 * 2**20
+"""size of a segment from which a process has only one in memory at once"""
 _Item = TypeVar("_Item")
 
 
@@ -217,10 +216,7 @@ class Listing:
         for file in files:
             cost.bytes += file.size
             try:
-                async with self._large if file.size > _LARGE_BYTES else nullcontext():
-                    data, _ = await self._store.get(file.key)
-                    await asyncio.to_thread(rows.add, file.key, data)
-                    del data
+                await self._add(rows, file)
             except (UnreadableObject, KeyMissing) as error:
                 log.warning(
                     "segment does not parse; its rows are not listed", key=file.key, error=error
@@ -237,6 +233,22 @@ class Listing:
         except UnreadableObject as error:
             log.warning("segment is lost; its rows are not listed", error=error)
             return files_of(window_start, listed), False
+
+    async def _add(self, rows: WindowRows, file: Stored) -> None:
+        """Add the rows of a segment; raises UnreadableObject, KeyMissing, StoreUnavailable."""
+        if file.size <= LARGE_BYTES:
+            data, _ = await self._store.get(file.key)
+            await asyncio.to_thread(rows.add, file.key, data)
+            return
+        async with self._large:
+            stream = await self._store.stream(file.key)
+            # A GET of the whole object has its bytes in memory twice.
+            large = bytearray(stream.end - stream.start)
+            at = 0
+            async for chunk in stream.chunks:
+                large[at : at + len(chunk)] = chunk
+                at += len(chunk)
+            await asyncio.to_thread(rows.add, file.key, large)
 
 
 def _growing(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:

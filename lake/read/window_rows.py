@@ -67,7 +67,7 @@ class WindowRows:
         self.end: Position | None = None
         """last position that `rows` has considered, if there are wanted rows behind it"""
 
-    def add(self, key: str, data: bytes) -> None:
+    def add(self, key: str, data: bytes | bytearray) -> None:
         """Add the rows of a segment; raises UnreadableObject, and then adds none."""
         file = TableFile(key, data)
         # A late replay may have journaled a row again after the tombstone was consumed.

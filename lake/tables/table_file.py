@@ -38,8 +38,8 @@ class TableFile:
     ) -> None:
         self._key = key
         with self._decoding():
-            if isinstance(source, bytes):
-                source = pa.BufferReader(source)
+            if isinstance(source, bytes | bytearray):
+                source = pa.BufferReader(pa.py_buffer(source))
             self._file = pq.ParquetFile(source, page_checksum_verification=True)
             self._schema: pa.Schema = self._file.schema_arrow
             of_file = self._file.metadata

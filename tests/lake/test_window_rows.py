@@ -8,11 +8,14 @@ import pytest
 
 from benchmarks.lake_rows import generated
 from lake.errors import UnreadableObject
-from lake.read import window_rows
+from lake.lake import Lake
+from lake.read import listing, window_rows
 from lake.read.image_filter import EVERY_IMAGE, ImageFilter
 from lake.read.window_rows import Position, Wanted, WindowRows
 from lake.tables import rows as encoding
 from lake.tables.rows import encode_chain_file
+from tests.lake.samples import commit
+from tests.lake.test_reader import walk
 
 _TENANTS = ("acme", "zoo", "nobody")
 
@@ -82,3 +85,14 @@ def test_a_damaged_segment_adds_nothing() -> None:
         window.add("key", bytes(data))
     window.add_unreadable()
     assert (len(window.rows()), window.end) == (0, None)
+
+
+async def test_a_page_of_a_large_segment(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large segment is read in pieces; its pages have the same rows."""
+    for name in "abc":
+        await commit(lake, name)
+    await lake.sealer.run_pass(now=True)
+    small = await walk(lake, 2)
+    monkeypatch.setattr(listing, "LARGE_BYTES", 0)
+    assert await walk(lake, 2) == small
+    assert len(small) == 3
