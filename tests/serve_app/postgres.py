@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+import psutil
 from sqlalchemy import create_engine, make_url, text
 
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -32,6 +34,8 @@ class Postgres:
     def __init__(self, url: str | None) -> None:
         self._url = url
         self._stack = ExitStack()
+        # Of a server that was started here: its socket, and its data.
+        self._folder = Path()
 
     def __enter__(self) -> Self:
         if self._url is None:
@@ -63,11 +67,42 @@ class Postgres:
         self._run(
             "initdb", "-D", str(data), "-U", "pixlake", "--auth=trust", "--no-sync", "-E", "UTF8"
         )
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-        log = str(folder / "log")
-        self._run("pg_ctl", "-D", str(data), "-w", "-l", log, "-o", options, "start")
-        self._stack.callback(self._run, "pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        self._folder = folder
+        self.start()
+        self._stack.callback(self.stop)
         return f"postgresql://pixlake@/postgres?host={folder}"
+
+    @property
+    def socket(self) -> Path:
+        """Socket of a server that was started here."""
+        return self._folder / ".s.PGSQL.5432"
+
+    def start(self) -> None:
+        """Start the server in its folder, and return when it answers."""
+        options = f"-c listen_addresses= -c unix_socket_directories={self._folder} -c fsync=off"
+        self._control("-w", "-l", f"{self._folder}/log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """End the server as a crash would; `start` then recovers what was committed."""
+        self._control("-m", "immediate", "stop")
+
+    def pause(self) -> None:
+        """Freeze all processes of the server: connections stay open and get no answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the server continue after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        first = psutil.Process(
+            int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        )
+        for process in (first, *first.children(recursive=True)):
+            process.send_signal(number)
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", f"{self._folder}/data", *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
         user = _UNPRIVILEGED if os.geteuid() == 0 else None

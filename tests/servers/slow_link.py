@@ -1,8 +1,10 @@
 """TCP relay that delays each answer of a server."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from threading import Thread
 
 _CHUNK = 65536
 
@@ -10,16 +12,23 @@ _CHUNK = 65536
 class SlowLink:
     """Relay on `port`; each piece of an answer waits for `delay` seconds."""
 
-    def __init__(self, to_port: int) -> None:
+    def __init__(self, to: int | Path) -> None:
         self.delay = 0.0
         self.port = 0
-        self._to_port = to_port
+        self._to = to
         self._relays: set[asyncio.Task[None]] = set()
 
     async def _connected(
         self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
-        server, to_server = await asyncio.open_connection("127.0.0.1", self._to_port)
+        try:
+            if isinstance(self._to, Path):
+                server, to_server = await asyncio.open_unix_connection(self._to)
+            else:
+                server, to_server = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            to_client.close()  # the server has stopped
+            return
         for source, target, slow in ((client, to_server, False), (server, to_client, True)):
             relay = asyncio.create_task(self._relay(source, target, slow=slow))
             self._relays.add(relay)
@@ -48,9 +57,9 @@ class SlowLink:
 
 
 @asynccontextmanager
-async def slow_link(to_port: int) -> AsyncIterator[SlowLink]:
-    """Relay connections to a port of this machine while the block runs."""
-    link = SlowLink(to_port)
+async def slow_link(to: int | Path) -> AsyncIterator[SlowLink]:
+    """Relay connections to a port or a socket of this machine while the block runs."""
+    link = SlowLink(to)
     listener = await asyncio.start_server(link._connected, "127.0.0.1", 0)
     link.port = listener.sockets[0].getsockname()[1]
     try:
@@ -58,3 +67,25 @@ async def slow_link(to_port: int) -> AsyncIterator[SlowLink]:
     finally:
         listener.close()
         await link.close()
+
+
+@contextmanager
+def link_in_thread(to: int | Path) -> Iterator[SlowLink]:
+    """Relay in a thread of its own, for clients that block."""
+    loop = asyncio.new_event_loop()
+    ended = asyncio.Event()
+    begun: asyncio.Queue[SlowLink] = asyncio.Queue()
+
+    async def relay() -> None:
+        async with slow_link(to) as link:
+            begun.put_nowait(link)
+            await ended.wait()
+
+    thread = Thread(target=loop.run_until_complete, args=[relay()], name="slow-link")
+    thread.start()
+    try:
+        yield asyncio.run_coroutine_threadsafe(begun.get(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
