@@ -18,6 +18,7 @@ from ingest.errors import (
 )
 from ingest.expired_log import ExpiredLog
 from ingest.in_flight import InFlight, wait_for
+from ingest.redelivery import expect_redelivered, to_submit
 from ingest.refusals import given_up, plain, refusal_of
 from ingest.rejection_rows import Note, RejectionRows, in_time
 from ingest.settings import IngestSettings
@@ -121,7 +122,9 @@ class BatchProcessor:
         return [in_flight for in_flight, settled in zip(flights, done, strict=True) if not settled]
 
     async def _answers(self, flights: list[InFlight]) -> list[Answer]:
-        jobs = [in_flight.job for in_flight in flights if isinstance(in_flight.job, ImageJob)]
+        jobs = [to_submit(one, one.job) for one in flights if isinstance(one.job, ImageJob)]
+        for in_flight in flights:
+            in_flight.tries += 1
         doublings = min(max(in_flight.timeouts for in_flight in flights), _MOST_DOUBLINGS)
         if len(flights) == 1 and self._suspicious(flights[0]):
             async with self._alone:
@@ -130,6 +133,7 @@ class BatchProcessor:
             slots = await self._in_time(jobs, doublings)
         if len(slots) != len(jobs):
             raise RuntimeError(f"{len(slots)} answers for {len(jobs)} jobs")
+        expect_redelivered(flights, slots)
         return slots
 
     async def _in_time(self, jobs: list[ImageJob], doublings: int) -> list[Answer]:

@@ -17,7 +17,8 @@ class InFlight:
     that only this message can have caused, including those before a restart; `failed_since` is the
     time of the first of them in this process. `unwritten` counts failures to record its refusal,
     `timeouts` how often it was not done in time while alone in its batch. `waits_for` is the fault
-    of store, workers or cluster that the message waits for.
+    of store, workers or cluster that the message waits for. `tries` counts its batches: one that
+    failed may have stored the message's image.
     """
 
     message: Message
@@ -29,6 +30,7 @@ class InFlight:
     unwritten: int = 0
     timeouts: int = 0
     waits_for: Fault | None = None
+    tries: int = 0
     taken_at: float = field(default_factory=time.monotonic)
 
 

@@ -57,18 +57,30 @@ class Refusals:
 
 
 @dataclass(slots=True, eq=False)
+class Redelivery:
+    """Expectation that the next messages of a partition are stored already.
+
+    True from the assignment of the partition on, because an earlier consumer may have finished
+    messages behind its last commit, until a batch of the partition has none that is stored.
+    """
+
+    expected: bool = True
+
+
+@dataclass(slots=True, eq=False)
 class TrackedOffset:
     """Offset of a message in flight; only `Offsets` changes its state.
 
     `dropped`: this process must not commit the offset any more. `refused` is the result of the
     message, set before it is done, None if it neither counts as a refusal nor ends a row of them;
-    `refusals` is shared by all messages of the partition.
+    `refusals` and `redelivery` are shared by all messages of the partition.
     """
 
     partition: Partition
     offset: int
     epoch: int | None = None
     refusals: Refusals = field(default_factory=Refusals)
+    redelivery: Redelivery = field(default_factory=Redelivery)
     refused: bool | None = False
     state: Literal["open", "done", "dropped"] = "open"
 
@@ -94,6 +106,7 @@ class _Track:
     epoch: int | None = None
     refused: int = 0
     refusals: Refusals = field(default_factory=Refusals)
+    redelivery: Redelivery = field(default_factory=Redelivery)
 
     @property
     def position(self) -> int | None:
@@ -127,7 +140,7 @@ class Offsets:
             track.committed = offset
         elif offset < track.next:
             self.rewound(partition, offset)
-        tracked = TrackedOffset(partition, offset, epoch, track.refusals)
+        tracked = TrackedOffset(partition, offset, epoch, track.refusals, track.redelivery)
         track.tracked_offsets.append(tracked)
         track.next = offset + 1
         return tracked

@@ -84,6 +84,8 @@ class ImageJob:
     position: KafkaPosition | None = None
     message_time: datetime | None = None
     """Time of the Kafka message; None if the message does not expire."""
+    look_first: bool = False
+    """The image may be stored already, so its record is looked up before any work."""
     key: str = ""
     """Name of the sender's API key; the child time of an image counts for this key."""
 

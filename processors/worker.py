@@ -13,6 +13,7 @@ from lake.errors import CodedError
 from lake.lake import Commit, Lake
 from lake.logs import bound, logger
 from lake.shortage import is_shortage
+from lake.store.bounded_gather import bounded_gather
 from lake.tables.schema import ImageRecord, StoredRendition
 from processors.columns import Columns, columns_of
 from processors.errors import Overloaded, ProcessingFailed, Refused
@@ -121,11 +122,7 @@ class Worker:
         The preset or a limit may have changed since. `looked`: an earlier look-up of the record.
         Raises UnreadableObject, Unavailable.
         """
-        sha256 = await _digest(job)
-        content = None
-        if isinstance(job.preset, Preset):
-            content = content_hash(sha256, job.preset, job.metadata, newest=job.newest)
-        request = Request(sha256, job.requested_preset, job.metadata, content)
+        request = request_of(job, await _digest(job))
         return await self._lake.committer.replay(job.tenant, job.image_id, request, looked)
 
     async def _commit(
@@ -138,17 +135,35 @@ class Worker:
     async def handle_many(self, jobs: list[ImageJob]) -> list[Commit | CodedError]:
         """Process and commit a batch, as many images at once as the sandbox accepts.
 
-        An image that fails has its error at its position and does not affect the others: the errors
-        of `handle`, or ProcessingFailed for an unexpected exception.
+        Images that may be stored already are looked up first, all in one round; those that are
+        stored cost one read each. An image that fails has its error at its position and does not
+        affect the others: the errors of `handle`, or ProcessingFailed for an unexpected exception.
         """
-        return list(await asyncio.gather(*(self._slot(job) for job in jobs)))
+        stored = await bounded_gather(self._stored, jobs)
+        return list(await asyncio.gather(*map(self._slot, jobs, stored)))
 
     async def close(self) -> None:
         """Finish the writes under way and stop the children."""
         await asyncio.gather(*self._writes, return_exceptions=True)
         await self._sandbox.close()
 
-    async def _slot(self, job: ImageJob) -> Commit | CodedError:
+    async def _stored(self, job: ImageJob) -> Commit | None:
+        """Find the image of a job that is to be looked up; None: process the job.
+
+        An error is no result: processing names it, and a message that is too old is expired.
+        """
+        if not job.look_first:
+            return None
+        try:
+            if job.message_time is not None:
+                await self._lake.committer.check_message(job.message_time)
+            return await self.replay(job)
+        except Exception:  # noqa: BLE001  as above
+            return None
+
+    async def _slot(self, job: ImageJob, stored: Commit | None) -> Commit | CodedError:
+        if stored is not None:
+            return stored
         try:
             async with self._turns:
                 return await self.handle(job)
@@ -182,6 +197,14 @@ def _names(job: ImageJob) -> dict[str, object]:
     if (at := job.position) is not None:
         names |= {"topic": at.topic, "partition": at.partition, "offset": at.offset}
     return names
+
+
+def request_of(job: ImageJob, sha256: str) -> Request:
+    """Request of a job, by which an earlier repetition is recognised."""
+    content = None
+    if isinstance(job.preset, Preset):
+        content = content_hash(sha256, job.preset, job.metadata, newest=job.newest)
+    return Request(sha256, job.requested_preset, job.metadata, content)
 
 
 def rejection_id_of(job: ImageJob) -> str | None:

@@ -6,6 +6,7 @@ all else is a photo. The default preset changes between reads, as in a rolling u
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,7 +27,7 @@ from processors.errors import DecoderCrashed, Undecodable
 from processors.job import ImageJob, content_hash
 from processors.preset import Preset
 from processors.replica_answers import Answer
-from processors.worker import rejection_id_of
+from processors.worker import rejection_id_of, request_of
 from tests.lake.samples import TENANT, record
 from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import World
@@ -120,6 +121,8 @@ class Door:
                 await self._lake.committer.check_message(job.message_time)
             except LakeError as error:
                 return error
+        if job.look_first and await self._is_stored(job, data):
+            return "replayed"
         crashed = data.startswith(ODD) and self._world.dice.random() < 0.5
         if data.startswith(BAD) or crashed:
             return _FAILURES[data[:3]]("the pixels do not decode")
@@ -127,6 +130,14 @@ class Door:
             return await self._commit(job, data)
         except LakeError as error:
             return error
+
+    async def _is_stored(self, job: ImageJob, data: bytes) -> bool:
+        """Look the image of a message up, as the worker does for a message that may come again."""
+        request = request_of(job, digest(data))
+        with suppress(LakeError):
+            replay = self._lake.committer.replay
+            return await replay(job.tenant, job.image_id, request) is not None
+        return False
 
     async def _commit(self, job: ImageJob, data: bytes) -> Answer:
         assert job.position

@@ -10,9 +10,9 @@ from ingest.offsets import Offsets, Partition, TrackedOffset
 from ingest.positions import Place
 from ingest.silence import SilenceWatch
 from ingest.stream import Stream
-from lake.commit.records import Committer
+from lake.commit.records import Commit, Committer
 from lake.commit.rejections import Refusal
-from lake.commit.requests import Request
+from lake.commit.requests import LookUp, Request
 from lake.tables.schema import ImageRecord, Tombstone
 from processors.job import KafkaPosition
 from tests.lake.simulation.broker import Client
@@ -86,6 +86,18 @@ def preset_alone_makes_a_request() -> AbstractContextManager[Any]:
         return None if named is None else Request("", named, record.metadata)
 
     return mock.patch.object(Request, "of", of)
+
+
+def look_up_writes_no_row() -> AbstractContextManager[Any]:
+    """A message whose record is found is settled without its row, which a crash may have left."""
+
+    async def replay(
+        self: Committer, tenant: str, image_id: str, request: Request, looked: LookUp | None = None
+    ) -> Commit | None:
+        found = (looked or await self.look_up(tenant, image_id)).record
+        return Commit("replayed", found) if found and request.made(found) else None
+
+    return mock.patch.object(Committer, "replay", replay)
 
 
 def look_up_stays_true() -> AbstractContextManager[Any]:
@@ -180,6 +192,7 @@ OF_POSITIONS: tuple[Mutant, ...] = (
     position_names_a_message,
     preset_makes_another_message,
     tombstone_of_any_bytes,
+    look_up_writes_no_row,
 )
 OF_REQUESTS: tuple[Mutant, ...] = (
     preset_makes_another_request,
