@@ -1,6 +1,5 @@
 """Mutants that misread an answer of the store: each lacks one rule for what an answer proves."""
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -12,7 +11,6 @@ from lake.errors import IdempotencyConflict, Mismatch
 from lake.retention.sweep_report import SweepReport
 from lake.retention.sweeper import Sweeper
 from lake.seal.hours import HoursWithFiles, hours_with_files
-from lake.seal.segments import Chain, chain_of
 from lake.store.accepted_time import accept_time
 from lake.store.clock import StoreClock
 from lake.store.object_meta import Stored
@@ -43,15 +41,6 @@ def part_is_the_whole() -> AbstractContextManager[Any]:
         return part
 
     return mock.patch.object(SimulatedStore, "received_part", received)
-
-
-def chain_is_listed_once() -> AbstractContextManager[Any]:
-    """A reader takes a file for lost that one listing lacks."""
-
-    async def by_one(_: ObjectStore, window_start: datetime, listed: Iterable[Stored]) -> Chain:
-        return chain_of(window_start, listed)
-
-    return mock.patch("lake.read.listing.complete_chain", by_one)
 
 
 class _Never(Exception):
@@ -131,5 +120,4 @@ OF_RIGHTS: tuple[Mutant, ...] = (sweeper_needs_a_note, sweeper_forgets_its_time)
 OF_ANSWERS: tuple[Mutant, ...] = (
     conflict_is_anothers_image,
     part_is_the_whole,
-    chain_is_listed_once,
 )

@@ -64,7 +64,7 @@ def expired_row_hides_a_new_one() -> AbstractContextManager[Any]:
 
 def pass_names_no_window() -> AbstractContextManager[Any]:
     """A command does not learn which windows were not sealed, or keep an undeleted object."""
-    return mock.patch("lake.seal.sealer._names", return_value=())
+    return mock.patch("lake.seal.todo._names", return_value=())
 
 
 OF_CONDITIONS: tuple[Mutant, ...] = (

@@ -192,9 +192,9 @@ OF_POSITIONS: tuple[Mutant, ...] = (
     position_names_a_message,
     preset_makes_another_message,
     tombstone_of_any_bytes,
-    look_up_writes_no_row,
 )
 OF_REQUESTS: tuple[Mutant, ...] = (
+    look_up_writes_no_row,
     preset_makes_another_request,
     refused_preset_hides_the_image,
     preset_alone_makes_a_request,
