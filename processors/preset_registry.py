@@ -5,12 +5,14 @@ one. A tenant can't take the name of a shared preset. It keeps its own preset if
 later, so what a name means to a tenant changes only by acts of the tenant.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,12 +46,16 @@ MAX_PRESET_BYTES = 262_144
 MAX_TENANT_PRESETS = 200
 """Most presets that a tenant may own; a listing has no pages."""
 
+MAX_TENANT_VERSIONS = 1_000
+"""Most versions of a preset that a tenant owns; S3 lists so many with one request."""
+
 CACHE_SECONDS = 10.0
 
-# Bytes of the presets that one process caches. Most have about a kilobyte, the largest
-# `MAX_PRESET_BYTES`.
+# Bytes of the presets that one process caches. Most take about ten kilobytes.
 _MAX_CACHED = 32_000_000
 _ENTRY_BYTES = 2_000
+# Memory of one object of the JSON (a rendition, an operation) as Python's; measured: 530 bytes.
+_OBJECT_BYTES = 600
 _TRIES = 4
 _MAX_FAULTS, _MAX_SAID = 5, 500
 
@@ -100,6 +106,8 @@ class PresetRegistry:
         self._files = files
         self._seconds = seconds
         self._cache: SingleFlight[PresetName, Preset] = SingleFlight(_MAX_CACHED, now, size=_size)
+        # A lock is forgotten when nobody holds it or waits for it.
+        self._trials: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, name: PresetName) -> Preset:
         """Find the preset of that name; needs no I/O for built-in presets.
@@ -160,12 +168,23 @@ class PresetRegistry:
                 if stored.renditions == preset.renditions:
                     return Put(stored, created=False)
             _check_expected(newest, after, fields.get("version"))
+            if tenant is not None:
+                await self._check_room(name, tenant, newest)
+            # One trial of a tenant at a time: it may take seconds of a child of the sandbox.
+            async with self._trials.setdefault(tenant or "", asyncio.Lock()):
+                await trial(preset)
             if tenant is not None and not newest:
+                # The name may be shared since the trial began.
                 await self._check_new(name, tenant)
-            await trial(preset)
             if await self._created(preset, _document(preset, author)):
                 # The name of a shared preset is cached for each tenant that uses it.
-                self._cache.drop_all(lambda known: known.name == name and known.version is None)
+                self._cache.drop_all(
+                    lambda known: (
+                        known.name == name
+                        and known.version is None
+                        and tenant in {None, known.tenant}
+                    )
+                )
                 return Put(preset, created=True)
             return None
 
@@ -173,6 +192,17 @@ class PresetRegistry:
             return PresetChanged(f"other writers are changing {name} at the same time; try again")
 
         return await compare_and_swap(step, name, tries=_TRIES, error=given_up)
+
+    async def _check_room(self, name: str, tenant: str, newest: int) -> None:
+        """Check that a tenant may own one more version of a preset."""
+        if not newest:
+            await self._check_new(name, tenant)
+        if newest >= MAX_TENANT_VERSIONS:
+            raise TooManyPresets(
+                "the preset has as many versions as it may; store it under another name",
+                limit=MAX_TENANT_VERSIONS,
+                value=newest + 1,
+            )
 
     async def _check_new(self, name: str, tenant: str) -> None:
         """Check that a tenant may own one more preset, of this name."""
@@ -299,7 +329,8 @@ def _document(preset: Preset, author: str) -> bytes:
 
 def _size(preset: Preset) -> int:
     """Bytes that a cached preset takes, about."""
-    return _ENTRY_BYTES + len(preset.model_dump_json(exclude_none=True))
+    text = preset.model_dump_json(exclude_none=True)
+    return _ENTRY_BYTES + len(text) + _OBJECT_BYTES * text.count("{")
 
 
 def _check_size(size: int) -> None:

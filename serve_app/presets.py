@@ -221,7 +221,7 @@ async def _put(request: Request, principal: Principal, name: str, tenant: str | 
         name,
         await read_json_body(request, context.settings, MAX_PRESET_BYTES, _too_large),
         actor_of(principal),
-        partial(try_out, context.worker.sandbox),
+        partial(_try_out, request, principal),
         after=_after(request),
         tenant=tenant,
     )
@@ -241,6 +241,13 @@ async def _put(request: Request, principal: Principal, name: str, tenant: str | 
         },
         media_type=_JSON,
     )
+
+
+async def _try_out(request: Request, principal: Principal, preset: Preset) -> None:
+    """Try a preset, which counts as an image of the limits a second; raises RateLimited."""
+    context = context_of(request)
+    await context.rates.count_upload(principal, request.scope, None)
+    await try_out(context.worker.sandbox, preset)
 
 
 async def _note(context: AppContext, stored: Preset, actor: str) -> None:

@@ -88,7 +88,8 @@ class AccountLog:
                 connection,
                 actor,
                 "preset.stored",
-                name,
+                # Not the bare name, which may be that of a tenant or a key.
+                f"preset:{tenant}/{name}" if tenant is not None else f"preset:{name}",
                 before={"version": version - 1, **owner} if version > 1 else None,
                 after={"version": version, **owner},
             )

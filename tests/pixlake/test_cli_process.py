@@ -148,7 +148,8 @@ def test_presets_from_a_file_to_the_store_and_back(
     second = alone("preset", "put", file, "--yes")
     assert (second.stdout, "audit log" in second.stderr) == ("stored shop@2\n", False)
     [event] = accounts.log.newest(10)
-    assert (event.act, event.subject, event.after) == ("preset.stored", "shop", {"version": 2})
+    assert (event.act, event.subject) == ("preset.stored", "preset:shop")
+    assert event.after == {"version": 2}
     assert event.actor == f"operator {getpass.getuser()}"
     accounts.close()
     listed = json.loads(alone("preset", "ls", "--json").stdout)["presets"]

@@ -1,5 +1,6 @@
 """Presets that tenants own: whose preset a name means, and what no other tenant finds."""
 
+import asyncio
 import json
 
 import pytest
@@ -18,7 +19,12 @@ from processors.errors import (
 )
 from processors.job import by_content, content_hash
 from processors.preset import Preset, PresetName
-from processors.preset_registry import MAX_TENANT_PRESETS, PresetRegistry, as_json
+from processors.preset_registry import (
+    MAX_TENANT_PRESETS,
+    MAX_TENANT_VERSIONS,
+    PresetRegistry,
+    as_json,
+)
 
 CAMS, FILM = "cams", "film"
 
@@ -31,6 +37,48 @@ async def lake() -> Lake:
 @pytest.fixture
 def presets(lake: Lake) -> PresetRegistry:
     return PresetRegistry(lake.presets, 60)
+
+
+async def test_a_preset_of_a_tenant_has_at_most_so_many_versions(
+    presets: PresetRegistry, lake: Lake
+) -> None:
+    await put(presets, "c1", CAMS)
+    stored, _ = await lake.store.get(preset_key(preset_path("shop", CAMS), 1))
+    last = json.loads(stored)
+    last["preset"]["version"] = MAX_TENANT_VERSIONS
+    path = preset_path("shop", CAMS)
+    assert await lake.presets.create(path, MAX_TENANT_VERSIONS, json.dumps(last).encode())
+    with pytest.raises(TooManyPresets) as refused:
+        await put(presets, "c2", CAMS)
+    assert (refused.value.limit, refused.value.value) == (MAX_TENANT_VERSIONS, 1001)
+
+
+async def test_a_name_that_is_shared_during_the_trial_is_not_taken(presets: PresetRegistry) -> None:
+    async def share(_: Preset) -> None:
+        await put(presets, "shared", None)
+
+    data = json.dumps({"renditions": [{"name": "own"}]}).encode()
+    with pytest.raises(PresetShared):
+        await presets.put("shop", data, "a test", share, tenant=CAMS)
+    assert await found(presets, CAMS) == "shared"
+
+
+async def test_one_trial_of_a_tenant_runs_at_a_time(presets: PresetRegistry) -> None:
+    running = most = 0
+
+    async def watched(_: Preset) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    data = json.dumps({"renditions": [{"name": "own"}]}).encode()
+    names = ("one", "two", "three")
+    await asyncio.gather(
+        *(presets.put(name, data, "a test", watched, tenant=CAMS) for name in names)
+    )
+    assert most == 1
 
 
 async def untried(preset: Preset) -> None:

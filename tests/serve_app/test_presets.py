@@ -180,7 +180,7 @@ async def test_the_audit_log_has_each_version_once(site: Site, editor: dict[str,
     for said in (SHOP, SHOP, dict(SHOP, renditions=[])):
         await put(site, editor, said)
     actor = "key {} of acme".format(editor["Authorization"].split("_")[1])
-    events = site.accounts.log.newest(10, subject="shop")
+    events = site.accounts.log.newest(10, subject="preset:acme/shop")
     assert [(each.actor, each.act, each.before, each.after) for each in events] == [
         (
             actor,

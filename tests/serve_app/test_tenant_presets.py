@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.accounts import IMAGES
+from serve_app.accounts import IMAGES, Limits
 from serve_app.settings import ServeSettings
 from tests.serve_app.site import MakeSite, Site
 
@@ -88,7 +88,7 @@ async def test_a_shared_preset_is_used_by_all_and_taken_by_nobody(site: Site) ->
         taken = await holder.put(60)
         assert (taken.status_code, taken.json()["code"]) == (409, "preset_shared")
         assert "tenant" not in (await holder.get("/v1/presets/shop")).json()
-    [event] = site.accounts.log.newest(10, subject="shop")
+    [event] = site.accounts.log.newest(10, subject="preset:shop")
     assert (event.act, event.after) == ("preset.stored", {"version": 1})
 
 
@@ -101,6 +101,14 @@ async def test_a_name_that_is_shared_later_stays_that_of_its_tenant(site: Site) 
     assert (await acme.upload()).json()["image_id"] == first["image_id"]
     assert (await film.upload()).json()["renditions"][0]["width"] == 50
     assert (await acme.put(70)).json()["version"] == 2
+
+
+async def test_the_trial_of_a_preset_counts_as_an_image(site: Site) -> None:
+    site.accounts.limits.set_tenant("acme", Limits(images_per_second=1), actor="test")
+    acme = Holder(site, "acme")
+    answers = [await acme.put(width) for width in (60, 61)]
+    assert [each.status_code for each in answers] == [201, 429]
+    assert answers[1].json()["code"] == "rate_limited"
 
 
 async def test_the_default_preset_is_the_shared_one(
