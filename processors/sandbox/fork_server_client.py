@@ -93,6 +93,7 @@ class ForkServerClient:
             server.order(start, descriptors)
         except OSError:
             # The server died; the next call starts another server.
+            server.hang_up()
             self._server = None
             self._worn.append(server)
             raise
@@ -121,6 +122,8 @@ class ForkServerClient:
             self._worn.append(self._server)
             self._server, self._next = self._next, None
         if self._server is None or not self._server.alive:
+            if self._server is not None:  # a spare server that died before its first child
+                self._server.hang_up()
             self._server = _Server(self._limits, self._options)
         if self._next is None and self._server.worn_soon:
             self._next = _Server(self._limits, self._options)
