@@ -8,7 +8,7 @@ later, so what a name means to a tenant changes only by acts of the tenant.
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,14 +30,13 @@ from processors.errors import (
     UnknownPreset,
 )
 from processors.nearest import did_you_mean
-from processors.operations import OPERATIONS
 from processors.preset import (
     BUILTIN,
     Preset,
     PresetName,
-    RenditionSpec,
     find_builtin,
 )
+from processors.preset_faults import faults_of
 from processors.single_flight import SingleFlight
 
 MAX_PRESET_BYTES = 262_144
@@ -57,7 +56,6 @@ _ENTRY_BYTES = 2_000
 # Memory of one object of the JSON (a rendition, an operation) as Python's; measured: 530 bytes.
 _OBJECT_BYTES = 600
 _TRIES = 4
-_MAX_FAULTS, _MAX_SAID = 5, 500
 
 Trial = Callable[[Preset], Awaitable[None]]
 """Function that uses a preset once, in the sandbox; raises InvalidPreset."""
@@ -254,7 +252,7 @@ class PresetRegistry:
         try:
             preset = StoredPreset.model_validate_json(data).preset
         except ValidationError as error:
-            raise InvalidPreset(f"the stored preset {said}: {_faults(error)}") from None
+            raise InvalidPreset(f"the stored preset {said}: {faults_of(error)}") from None
         if (preset.name, preset.version, preset.tenant) != (name, version, tenant):
             raise InvalidPreset(
                 f"the stored preset {said} contains the preset {preset.name}@{preset.version}"
@@ -307,7 +305,7 @@ def _next(name: str, version: object, fields: dict[str, Any], tenant: object) ->
         text = json.dumps({**fields, **given, "version": version})
         return Preset.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise InvalidPreset(_faults(error)) from None
+        raise InvalidPreset(faults_of(error)) from None
 
 
 def _check_expected(newest: int, after: int | None, version: object) -> None:
@@ -336,27 +334,3 @@ def _size(preset: Preset) -> int:
 def _check_size(size: int) -> None:
     if size > MAX_PRESET_BYTES:
         raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=size)
-
-
-def _faults(error: ValidationError) -> str:
-    faults = error.errors(include_input=False, include_url=False)
-    texts = [_fault(fault["type"], fault["loc"], fault["msg"]) for fault in faults[:_MAX_FAULTS]]
-    others = len(faults) - len(texts)
-    # Names of unknown fields come from the JSON and may be very long.
-    return ("; ".join(texts) + (f"; and {others} more" if others else ""))[:_MAX_SAID]
-
-
-def _fault(kind: str, place: tuple[int | str, ...], message: str) -> str:
-    """Text of one fault; for an unknown field, with the name of the nearest known field."""
-    if kind == "extra_forbidden":
-        *above, name = map(str, place)
-        message = f"no such field{did_you_mean(name, _fields(above))}"
-    return f"{'.'.join(map(str, place))}: {message}"
-
-
-def _fields(place: Sequence[str]) -> Iterable[str]:
-    """Names of the fields of the object at this place in a preset."""
-    if not place:
-        return Preset.model_fields
-    kind: type[BaseModel] = OPERATIONS.get(place[-1], RenditionSpec)
-    return kind.model_fields
