@@ -37,6 +37,8 @@ _JVM = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
 )
 _PROPERTIES = "server.properties"
+# Java writes it before each inner exception of a stack trace.
+_CAUSE = "Caused by: "
 _LOGS = "logs"
 _SINGLE_NODE = {
     "process.roles": "broker,controller",
@@ -81,6 +83,7 @@ class KraftNode:
         self.log = self._data_dir / "kafka.log"
         self._settings = dict(settings or {})
         self._java: list[str | Path] = [java, *_JVM, "-cp", os.pathsep.join(map(str, jars))]
+        self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = 60) -> None:
@@ -94,6 +97,7 @@ class KraftNode:
         self._write_properties()
         if not (self._data_dir / _LOGS / "meta.properties").exists():
             self._format(seconds)
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
         self._process = self._run("kafka.Kafka", _PROPERTIES)
 
     def wait_ready(self, deadline_seconds: float) -> None:
@@ -110,7 +114,7 @@ class KraftNode:
         )
         while time.monotonic() < ends:
             if not self.is_alive():
-                raise BrokerFailed("ended while starting", self.log)
+                raise BrokerFailed(f"ended while starting{self._cause()}", self.log)
             try:
                 if admin.list_topics(timeout=1).brokers:
                     return
@@ -149,6 +153,14 @@ class KraftNode:
             # Java decodes paths with the locale's encoding; in the locale "C" that is ASCII only.
             environment={"LC_ALL": "C.UTF-8"},
         )
+
+    def _cause(self) -> str:
+        """Return the last cause in the log of this start, as a part of a message; empty if none."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode("utf-8", "replace").splitlines()
+        causes = [line.removeprefix(_CAUSE) for line in lines if line.startswith(_CAUSE)]
+        return f" ({causes[-1]})" if causes else ""
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:

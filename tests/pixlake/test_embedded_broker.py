@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pixlake_server.embedded import jars
+from pixlake_server.embedded import jars, kraft
 from pixlake_server.embedded.broker import EmbeddedBroker
 from pixlake_server.embedded.errors import BrokerFailed, JarsUnavailable, PortTaken
 from pixlake_server.embedded.jars import Jar
@@ -92,13 +92,15 @@ def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
             EmbeddedBroker(port, tmp_path).start()
 
 
-def test_a_broker_that_dies_says_where_its_log_is(tmp_path: Path) -> None:
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "meta.properties").write_text("version=1\n")  # no cluster.id
-    broker = EmbeddedBroker(free_port(), tmp_path)
-    broker.start()
-    with pytest.raises(BrokerFailed, match=r"ended while starting; see .*kafka\.log"):
-        broker.wait_ready(READY_SECONDS)
+def test_a_broker_that_dies_names_the_cause_and_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr(kraft, "free_port", lambda: other.getsockname()[1])
+        broker = EmbeddedBroker(free_port(), tmp_path)
+        broker.start()
+        with pytest.raises(BrokerFailed, match=r"Address already in use\); see .*kafka\.log"):
+            broker.wait_ready(READY_SECONDS)
     assert (tmp_path / "kafka.log").stat().st_size > 0
     assert not broker.is_alive()
 

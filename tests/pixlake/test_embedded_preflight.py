@@ -103,6 +103,10 @@ def test_ports_that_are_found_together_differ() -> None:
     assert len(set(free_ports(200))) == 200
 
 
+def test_outgoing_connections_cannot_take_a_port_that_was_found() -> None:
+    assert max(free_ports(200)) < 32_768  # Linux gives them ports from here on
+
+
 def test_an_address_that_this_machine_does_not_have() -> None:
     with pytest.raises(PortUnusable, match=r"no address 192\.0\.2\.1; set PIXLAKE_HTTP_HOST"):
         check_ports({"PIXLAKE_HTTP_PORT": ("192.0.2.1", free_port())})
