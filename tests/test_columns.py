@@ -40,7 +40,7 @@ async def test_every_form_of_a_table_has_the_defined_columns(
     both = [*names, *Partitions.model_fields]
     assert table.columns.names == names
     assert set(table.model.model_fields) - NOT_IN_ROWS == set(names)
-    assert in_glue(table) == [(c.name, c.glue, c.athena) for c in columns]
+    assert in_glue(table) == [(c.name, c.glue, c.athena, c.comment) for c in columns]
     assert on_page(table) == both
     assert await in_sql(table, tmp_path) == both
 
@@ -73,6 +73,9 @@ def test_every_column_is_described(table: SqlTable) -> None:
     for column in table.described:
         numbers = column.glue in {"double", "int", "bigint"}
         assert len(column.about.description) > 4, column.name
+        # Limit and characters of a comment: docs.aws.amazon.com/glue/latest/webapi/API_Column.html
+        assert len(column.comment) <= 255, column.name
+        assert column.comment.isprintable(), column.name
         assert not column.name.endswith(("_ms", "_mm", "bytes", "_seconds")) or (
             numbers and column.about.unit
         ), column.name
@@ -86,11 +89,11 @@ def test_every_measure_of_pixels_has_a_formula() -> None:
                 assert column.about.formula, column.name
 
 
-def in_glue(table: SqlTable) -> list[tuple[str, str, str]]:
+def in_glue(table: SqlTable) -> list[tuple[str, str, str, str]]:
     """Return the columns of a table in the AWS stacks."""
     tables = json.loads(CONTRACT.read_text())["tables"]
     (found,) = (each for each in tables if each["name"] == table.name)
-    return [(one["name"], one["glue"], one["presto"]) for one in found["columns"]]
+    return [(one["name"], one["glue"], one["presto"], one["comment"]) for one in found["columns"]]
 
 
 def on_page(table: SqlTable) -> list[str]:

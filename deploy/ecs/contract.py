@@ -22,8 +22,7 @@ from ingest.settings import IngestSettings  # noqa: E402
 from lake import layout  # noqa: E402
 from lake.retention.lifecycle_rules import rules  # noqa: E402
 from lake.store.store_settings import StoreSettings  # noqa: E402
-from lake.tables.columns import model_columns  # noqa: E402
-from lake.tables.tables import SQL_TABLES  # noqa: E402
+from lake.tables.tables import SQL_TABLES, SqlTable  # noqa: E402
 from processors.settings import ProcessorSettings  # noqa: E402
 from serve_app.settings import ServeSettings  # noqa: E402
 
@@ -50,14 +49,18 @@ def contract() -> dict[str, Any]:
     }
 
 
-def _table(table: Any) -> dict[str, Any]:
+def _table(table: SqlTable) -> dict[str, Any]:
+    columns = [
+        {"name": one.name, "glue": one.glue, "presto": one.athena, "comment": one.comment}
+        for one in table.described
+    ]
+    # Folders hold the partition columns, and their names are strings in Athena.
+    partitions = [one | {"glue": "string", "presto": "varchar"} for one in columns[-2:]]
     return {
         "name": table.name,
         "location": table.folders.chains,
-        "columns": [
-            {"name": one.name, "glue": one.glue, "presto": one.athena}
-            for one in model_columns(table.model)
-        ],
+        "columns": columns[:-2],
+        "partitions": partitions,
     }
 
 

@@ -8,20 +8,16 @@ expire by the clock of the store, as in the API.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.fs
 
 from lake import layout
-from lake.errors import LakeError, StoreMissing, UnreadableObject
-from lake.seal.watermark import parse_watermark
+from lake.errors import LakeError
+from lake.read.sql_files import SqlFiles
 from lake.settings import LakeSettings
 from lake.store.reading_time import store_time
-from lake.store.store_settings import StoreSettings, parse_store_settings
 from lake.tables.tables import IMAGE_TABLE, PARTITIONS, SQL_TABLES, SqlTable
 
 
@@ -52,7 +48,7 @@ class Views:
         `waiting` are unsealed rows of images; the view includes those that are in no file. `now` is
         the time of the store; without it, the store is asked.
         """
-        files = _Files(settings)
+        files = SqlFiles(settings)
         kept = files.settings()
         kept.check(settings)
         now = now or store_time(settings)
@@ -96,76 +92,6 @@ class Views:
             raise QueryFailed(str(error)) from error
 
 
-class _Files:
-    """Files of the store, read by pyarrow, because DuckDB would have to download its S3 reader."""
-
-    def __init__(self, settings: LakeSettings) -> None:
-        url = urlsplit(settings.location)
-        self.system: pyarrow.fs.FileSystem
-        if url.scheme == "file":
-            self.system = pyarrow.fs.LocalFileSystem()
-            self._root = unquote(url.path)
-            self.folder: Path | None = Path(self._root)
-        elif url.scheme == "s3":
-            secret = settings.s3_secret_access_key
-            self.system = pyarrow.fs.S3FileSystem(
-                access_key=settings.s3_access_key_id,
-                secret_key=secret.get_secret_value() if secret else None,
-                region=settings.s3_region,
-                endpoint_override=settings.s3_endpoint,
-            )
-            self._root = "/".join(part for part in (url.netloc, url.path.strip("/")) if part)
-            self.folder = None
-        else:
-            raise LakeError(
-                f"SQL reads a folder or a bucket, not {settings.location!r}; set PIXLAKE_STORE_URL "
-                "to s3://bucket/prefix or file:///folder"
-            )
-
-    def settings(self) -> StoreSettings:
-        """Read the settings of the store; raises StoreMissing, LakeError."""
-        try:
-            with self.system.open_input_stream(self.path(layout.STORE)) as file:
-                return parse_store_settings(file.read())
-        except FileNotFoundError:
-            where = f"{self._root}: it has no {layout.STORE}"
-            raise StoreMissing(f"there is no lake at {where}; `pixlake up` creates one") from None
-        except OSError as error:
-            raise LakeError(f"the store can't be read: {error}") from error
-
-    def path(self, key: str) -> str:
-        """Path of a key in the file system."""
-        return f"{self._root}/{key}"
-
-    def hours(self, root: str) -> dict[datetime, str]:
-        """Patterns of the hours of a table's folder that have files."""
-        found = {}
-        for folder in (self.folder or Path()).joinpath(root).glob("dt=*/hour=*"):
-            hour = layout.parse_partition(f"{folder.parent.name}/{folder.name}")
-            if hour is not None and next(folder.glob("*.parquet"), None) is not None:
-                found[hour] = str(folder / "*.parquet")
-        return found
-
-    def exist(self, key: str) -> bool:
-        """True if a file or a folder exists; raises LakeError."""
-        try:
-            kind = self.system.get_file_info(self.path(key)).type
-        except OSError as error:
-            raise LakeError(f"the store can't be read: {error}") from error
-        return bool(kind != pyarrow.fs.FileType.NotFound)
-
-    def watermark(self, table: SqlTable) -> datetime | None:
-        """Time before which the compacted files have every row; None: do not read them."""
-        key = layout.watermark_key(table.folders)
-        if not self.exist(key):
-            return None
-        with self.system.open_input_file(self.path(key)) as file:
-            try:
-                return parse_watermark(key, file.read()).complete_before
-            except UnreadableObject:
-                return None  # the compactor writes it anew, and the chains have all rows
-
-
 def _unsealed(
     connection: duckdb.DuckDBPyConnection, waiting: pa.Table, sides: list[str], none: str
 ) -> str:
@@ -183,7 +109,7 @@ def _unsealed(
 
 
 def _sides(
-    connection: duckdb.DuckDBPyConnection, files: _Files, table: SqlTable, oldest: datetime
+    connection: duckdb.DuckDBPyConnection, files: SqlFiles, table: SqlTable, oldest: datetime
 ) -> list[str]:
     """SELECTs for each side of the watermark that has files, without hours before `oldest`.
 
@@ -223,7 +149,7 @@ def _parquet(patterns: Sequence[str]) -> str:
 
 
 def _dataset(
-    connection: duckdb.DuckDBPyConnection, files: _Files, root: str, table: SqlTable
+    connection: duckdb.DuckDBPyConnection, files: SqlFiles, root: str, table: SqlTable
 ) -> str:
     """Register a folder of a bucket as a data set; returns its name."""
     name = root.replace("/", "_")

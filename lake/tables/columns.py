@@ -6,7 +6,8 @@ A field is a column if its annotation contains a `Column`:
 
 The Arrow type follows from the annotation; `None` in the annotation makes the column nullable. From
 these models come Arrow schemas, API view, client, docs/columns.md, docs/rejections.md, the output
-of `pixlake schema`, and the tables and views on AWS. tests/test_columns.py proves that all agree.
+of `pixlake schema`, and the tables and views on AWS with their comments. tests/test_columns.py
+proves that all agree.
 """
 
 from dataclasses import dataclass
@@ -121,8 +122,14 @@ class TableColumn:
         """Type in Athena and Trino, such as `array(row(color varchar,share double))`."""
         return _sql_type(self.field.type, 1)
 
-    def as_dict(self) -> dict[str, str | bool | None]:
-        """Describe the column as plain JSON values."""
+    @property
+    def comment(self) -> str:
+        """Description and unit as Glue accepts them: one line of at most 255 characters."""
+        unit = f" ({self.about.unit})" if self.about.unit else ""
+        return self.about.description + unit
+
+    def as_dict(self) -> dict[str, Any]:
+        """Describe the column as plain JSON values; `fields` are those of a list's elements."""
         return {
             "name": self.name,
             "type": self.glue,
@@ -134,6 +141,7 @@ class TableColumn:
             "source": self.about.reference,
             "athena": self.athena,
             "arrow": str(self.field.type),
+            "fields": [each.as_dict() for each in self.inner],
         }
 
     @property

@@ -31,7 +31,7 @@ def write_csv(result: pa.Table) -> None:
 def write_json(result: pa.Table) -> None:
     """Print an array of objects; times are ISO 8601, NaN and infinity are null."""
     names = result.column_names
-    output.emit([dict(zip(names, map(_plain, row), strict=True)) for row in _rows(result)])
+    output.emit([dict(zip(names, map(plain, row), strict=True)) for row in _rows(result)])
 
 
 def _rows(result: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -52,35 +52,35 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict):
-        return json.dumps(_plain(value), ensure_ascii=False)
+        return json.dumps(plain(value), ensure_ascii=False)
     if isinstance(value, bool):
         return str(value).lower()
-    return str(_plain(value)) if not isinstance(value, float) else str(value)
+    return str(plain(value)) if not isinstance(value, float) else str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Convert a value to a JSON value."""
     match value:
         case dict():
-            plain: Any = {str(name): _plain(one) for name, one in value.items()}
+            made: Any = {str(name): plain(one) for name, one in value.items()}
         case list() | tuple():
-            plain = [_plain(one) for one in value]
+            made = [plain(one) for one in value]
         case float():
-            plain = value if math.isfinite(value) else None
+            made = value if math.isfinite(value) else None
         case datetime() | date() | time():
-            plain = value.isoformat()
+            made = value.isoformat()
         case timedelta():
-            plain = value.total_seconds()
+            made = value.total_seconds()
         case Decimal():
             # DuckDB sums whole numbers as HUGEINT, which Arrow represents as a decimal.
-            plain = int(value) if value == value.to_integral_value() else float(value)
+            made = int(value) if value == value.to_integral_value() else float(value)
         case bytes():
-            plain = value.hex()
+            made = value.hex()
         case str() | int() | None:
-            plain = value
+            made = value
         case _:
-            plain = str(value)
-    return plain
+            made = str(value)
+    return made
 
 
 def _is_number(kind: pa.DataType) -> bool:

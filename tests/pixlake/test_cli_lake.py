@@ -222,3 +222,14 @@ def test_limits_are_set_shown_and_removed_by_command(run: Run, door: Door) -> No
         assert refused.exit_code == 1
         assert json.loads(refused.stdout)["error"]["code"] == "invalid_account"
     assert run("tenants", "limit", "nobody", *there).exit_code == 1
+
+
+def test_the_schema_has_the_range_of_values(run: Run, stored: list[str]) -> None:
+    columns = {each["name"]: each for each in json.loads(run("schema", "--json").stdout)}
+    assert columns["image_id"]["minimum"] <= min(stored)
+    assert columns["image_id"]["maximum"] >= max(stored)
+    assert columns["image_id"]["null_share"] == 0
+    assert columns["renditions"]["null_share"] is None
+    assert [each["name"] for each in columns["codes"]["fields"]] == ["kind", "text"]
+    unread = json.loads(run("schema", "--json", "--no-statistics").stdout)
+    assert {each["maximum"] for each in unread} == {None}

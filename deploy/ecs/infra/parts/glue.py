@@ -9,7 +9,6 @@ from infra import contract
 # Days of partitions: two days more than the retention. A row's folder may be a day older than its
 # image, and the next day's folder may already exist. A missing partition costs nothing.
 _RANGE = f"NOW-{contract.RETENTION_DAYS + 2}DAYS,NOW+1DAYS"
-_PARTITIONS = (("dt", "string", "varchar"), ("hour", "string", "varchar"))
 
 
 def projected(bucket: str, location: str) -> dict[str, str]:
@@ -30,13 +29,17 @@ def projected(bucket: str, location: str) -> dict[str, str]:
 
 
 def columns(table: dict[str, Any]) -> list[dict[str, str]]:
-    """Return a table's columns with their Glue types."""
-    return [{"name": one["name"], "type": one["glue"]} for one in table["columns"]]
+    """Return a table's columns with their Glue types and descriptions."""
+    return [_column(one) for one in table["columns"]]
 
 
-def partitions() -> list[dict[str, str]]:
-    """Return the partition columns with their Glue types."""
-    return [{"name": name, "type": glue} for name, glue, _ in _PARTITIONS]
+def partitions(table: dict[str, Any]) -> list[dict[str, str]]:
+    """Return a table's partition columns with their Glue types and descriptions."""
+    return [_column(one) for one in table["partitions"]]
+
+
+def _column(one: dict[str, str]) -> dict[str, str]:
+    return {"name": one["name"], "type": one["glue"], "comment": one["comment"]}
 
 
 def view_text(database: str, table: dict[str, Any]) -> str:
@@ -49,8 +52,10 @@ def view_text(database: str, table: dict[str, Any]) -> str:
         f"AND dt >= date_format(current_date - INTERVAL '{days}' DAY, '%Y-%m-%d')",
         "catalog": "awsdatacatalog",
         "schema": database,
-        "columns": [{"name": one["name"], "type": one["presto"]} for one in table["columns"]]
-        + [{"name": name, "type": presto} for name, _, presto in _PARTITIONS],
+        "columns": [
+            {"name": one["name"], "type": one["presto"]}
+            for one in [*table["columns"], *table["partitions"]]
+        ],
     }
     encoded = base64.b64encode(json.dumps(view).encode()).decode()
     return f"/* Presto View: {encoded} */"

@@ -63,7 +63,7 @@ class AnalyticsStack(Stack):
                 name=f"{name}_files",
                 table_type="EXTERNAL_TABLE",
                 parameters=tables.projected(self._data.bucket_name, table["location"]),
-                partition_keys=[of.ColumnProperty(**one) for one in tables.partitions()],
+                partition_keys=[of.ColumnProperty(**one) for one in tables.partitions(table)],
                 storage_descriptor=of.StorageDescriptorProperty(
                     columns=[of.ColumnProperty(**one) for one in tables.columns(table)],
                     location=f"s3://{self._data.bucket_name}/{table['location']}/",
@@ -92,7 +92,7 @@ class AnalyticsStack(Stack):
                 storage_descriptor=of.StorageDescriptorProperty(
                     columns=[
                         of.ColumnProperty(**one)
-                        for one in [*tables.columns(table), *tables.partitions()]
+                        for one in [*tables.columns(table), *tables.partitions(table)]
                     ],
                     serde_info=of.SerdeInfoProperty(),
                 ),

@@ -175,7 +175,10 @@ def _public_database(assembly: Assembly) -> None:
 
 def tables_are_what_the_service_writes(assembly: Assembly) -> Iterator[str]:
     for table in contract.TABLES:
-        wanted = [{"Name": one["name"], "Type": one["glue"]} for one in table["columns"]]
+        wanted = [
+            {"Name": one["name"], "Type": one["glue"], "Comment": one["comment"]}
+            for one in table["columns"]
+        ]
         name = f"{table['name']}_files"
         found = [
             one.props["TableInput"]
