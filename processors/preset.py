@@ -153,8 +153,8 @@ class PresetName:
             raise UnknownPreset(f"no preset is named {text!r}{hint}", value=text)
         return cls(match[1], int(match[2]) if match[2] else None)
 
-    def used_by(self, tenant: str) -> Self:
-        """Return the reference as a tenant uses it."""
+    def used_by(self, tenant: str | None) -> Self:
+        """Return the reference as a tenant uses it; None: as that of a shared preset."""
         return replace(self, tenant=tenant)
 
     @property

@@ -37,10 +37,8 @@ from processors.preset import (
     find_builtin,
 )
 from processors.preset_faults import faults_of
+from processors.preset_text import MAX_PRESET_BYTES, check_size, read_preset
 from processors.single_flight import SingleFlight
-
-MAX_PRESET_BYTES = 262_144
-"""Largest preset as JSON: enough for three watermarks of the largest size."""
 
 MAX_TENANT_PRESETS = 200
 """Most presets that a tenant may own; a listing has no pages."""
@@ -148,6 +146,7 @@ class PresetRegistry:
 
         `tenant`: owner of the preset; None: all tenants share it. `after`: store only if this is
         the newest version; 0: only if there is none. A version in the JSON has to be the next one.
+        Processes that store at once check MAX_TENANT_PRESETS each by itself.
         Raises InvalidPreset, PresetBuiltIn, PresetShared, TooManyPresets, PresetChanged,
         UnknownPreset (no preset can have the name), PresetsReadOnly, Unavailable.
         """
@@ -156,7 +155,7 @@ class PresetRegistry:
             raise UnknownPreset(message, value=name)
         if name in BUILTIN:
             raise PresetBuiltIn(f"{name} is built in; choose another name", value=name)
-        fields = _said(data)
+        fields = read_preset(data)
 
         async def step() -> Put | None:
             newest = await self._files.newest_of(preset_path(name, tenant))
@@ -171,10 +170,11 @@ class PresetRegistry:
             # One trial of a tenant at a time: it may take seconds of a child of the sandbox.
             async with self._trials.setdefault(tenant or "", asyncio.Lock()):
                 await trial(preset)
-            if tenant is not None and not newest:
-                # The name may be shared since the trial began.
-                await self._check_new(name, tenant)
-            if await self._created(preset, _document(preset, author)):
+                if tenant is not None and not newest:
+                    # Since the first check, the name may be shared, and the tenant may own more.
+                    await self._check_new(name, tenant)
+                created = await self._created(preset, _document(preset, author))
+            if created:
                 # The name of a shared preset is cached for each tenant that uses it.
                 self._cache.drop_all(
                     lambda known: (
@@ -248,7 +248,7 @@ class PresetRegistry:
             newest = await self._files.newest_of(path)
             hint = f"; its newest version is {newest}" if newest else ""
             raise UnknownPreset(f"there is no preset {said}{hint}", value=said)
-        _check_size(len(data))
+        check_size(len(data))
         try:
             preset = StoredPreset.model_validate_json(data).preset
         except ValidationError as error:
@@ -262,7 +262,7 @@ class PresetRegistry:
 
 def parse_preset(data: bytes, name: str | None = None) -> Preset:
     """Parse a preset from JSON that may leave out name and version; raises InvalidPreset."""
-    fields = _said(data)
+    fields = read_preset(data)
     version = fields.get("version", 1)
     return _next(name or fields.get("name") or "unnamed", version, fields, fields.get("tenant"))
 
@@ -272,33 +272,13 @@ def as_json(preset: Preset) -> str:
     return json.dumps(preset.model_dump(mode="json", exclude_none=True), indent=2)
 
 
-def _said(data: bytes) -> dict[str, Any]:
-    _check_size(len(data))
-    try:
-        fields = json.loads(data, object_pairs_hook=_once_each)
-    except (ValueError, RecursionError):
-        raise InvalidPreset("the preset is not a JSON object") from None
-    if not isinstance(fields, dict):
-        raise InvalidPreset("the preset is not a JSON object")
-    return fields
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Hook for json.loads that raises InvalidPreset for repeated names."""
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise InvalidPreset(f"the field {name[:64]!r} is repeated")
-        members[name] = value
-    return members
-
-
 def _next(name: str, version: object, fields: dict[str, Any], tenant: object) -> Preset:
     given = {"name": name, "tenant": tenant}
     for field, value in given.items():
-        if fields.get(field, value) != value:
-            said = str(fields[field])[:64]
-            raise InvalidPreset(f"the preset says that its {field} is {said!r}")
+        said = fields.get(field, value)
+        # The schema says that the tenant may be null.
+        if said != value and not (field == "tenant" and said is None):
+            raise InvalidPreset(f"the preset says that its {field} is {str(said)[:64]!r}")
     try:
         # Validated as JSON text, because pydantic then accepts lists as tuples. Strict, so that the
         # types are those of the JSON schema that the API describes.
@@ -320,8 +300,8 @@ def _check_expected(newest: int, after: int | None, version: object) -> None:
 
 def _document(preset: Preset, author: str) -> bytes:
     stored = StoredPreset(preset=preset, created_at=datetime.now(UTC), created_by=author)
-    data = stored.model_dump_json(exclude_none=True, indent=2).encode()
-    _check_size(len(data))
+    data = stored.model_dump_json(exclude_none=True).encode()
+    check_size(len(data))
     return data
 
 
@@ -329,8 +309,3 @@ def _size(preset: Preset) -> int:
     """Bytes that a cached preset takes, about."""
     text = preset.model_dump_json(exclude_none=True)
     return _ENTRY_BYTES + len(text) + _OBJECT_BYTES * text.count("{")
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_PRESET_BYTES:
-        raise InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=size)

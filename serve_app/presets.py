@@ -13,10 +13,11 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lake.logs import logger
-from processors.errors import InvalidPreset, UnknownPreset
+from processors.errors import UnknownPreset
 from processors.preset import BUILTIN, Preset, PresetName
 from processors.preset_check import try_out
-from processors.preset_registry import MAX_PRESET_BYTES, as_json
+from processors.preset_registry import as_json
+from processors.preset_text import MAX_PRESET_TEXT, text_too_large
 from serve_app.accounts import ADMIN, PRESETS, Principal, actor_of
 from serve_app.accounts.errors import AccountsUnavailable
 from serve_app.admission.reads import Reader
@@ -35,6 +36,9 @@ Editor = Annotated[Principal, Depends(need(PRESETS))]
 Administrator = Annotated[Principal, Depends(need(ADMIN))]
 NewName = Annotated[
     str, Path(description="letters, digits, - and _; not a built-in preset", examples=["shop"])
+]
+StoredName = Annotated[
+    str, Path(description="`name` for its newest version, or `name@version`", examples=["web"])
 ]
 
 _VERSION_TAG = re.compile(r'"([1-9]\d{0,8})"', re.ASCII)
@@ -120,26 +124,33 @@ async def list_presets(request: Request, principal: Reader) -> PresetList:
     )
 
 
-@router.get(
-    "/v1/presets/{name}",
-    summary="Show a preset",
-    response_model=Preset,
-    responses={
+_DESCRIBED_SHOW: dict[str, Any] = {
+    "response_model": Preset,
+    "responses": {
         200: {"headers": _TAGGED},
         304: {"description": "The client already has this version", "headers": _TAGGED},
         **problem_responses("preset_not_found", "precondition_failed", *OF_READS),
     },
-)
-async def show_preset(
-    request: Request,
-    principal: Reader,
-    name: Annotated[
-        str,
-        Path(description="`name` for its newest version, or `name@version`", examples=["web"]),
-    ],
-) -> Response:
-    """Return the preset in the format of PUT; the ETag is the version."""
-    preset = await _found(context_of(request), name, principal.tenant)
+}
+
+
+@router.get("/v1/presets/{name}", summary="Show a preset", **_DESCRIBED_SHOW)
+async def show_preset(request: Request, principal: Reader, name: StoredName) -> Response:
+    """Return the preset that the name means to the key's tenant, in the format of PUT.
+
+    The ETag is the version.
+    """
+    return await _show(request, name, principal.tenant)
+
+
+@router.get("/v1/shared-presets/{name}", summary="Show a shared preset", **_DESCRIBED_SHOW)
+async def show_shared_preset(request: Request, _: Reader, name: StoredName) -> Response:
+    """Return a shared or built-in preset, also if the key's tenant owns one of this name."""
+    return await _show(request, name, None)
+
+
+async def _show(request: Request, name: str, tenant: str | None) -> Response:
+    preset = await _found(context_of(request), name, tenant)
     headers = {"ETag": f'"{preset.version}"'}
     check_if_match(request.headers.getlist("if-match"), headers["ETag"])
     if matches(request.headers.getlist("if-none-match"), headers["ETag"]):
@@ -217,9 +228,10 @@ async def put_shared_preset(request: Request, principal: Administrator, name: Ne
 
 async def _put(request: Request, principal: Principal, name: str, tenant: str | None) -> Response:
     context = context_of(request)
+    kind = "shared-presets" if tenant is None else "presets"
     put = await context.worker.presets.put(
         name,
-        await read_json_body(request, context.settings, MAX_PRESET_BYTES, _too_large),
+        await read_json_body(request, context.settings, MAX_PRESET_TEXT, text_too_large),
         actor_of(principal),
         partial(_try_out, request, principal),
         after=_after(request),
@@ -237,7 +249,7 @@ async def _put(request: Request, principal: Principal, name: str, tenant: str | 
         status_code=201 if put.created else 200,
         headers={
             "ETag": f'"{put.preset.version}"',
-            "Location": f"/v1/presets/{name}@{put.preset.version}",
+            "Location": f"/v1/{kind}/{name}@{put.preset.version}",
         },
         media_type=_JSON,
     )
@@ -263,15 +275,11 @@ async def _note(context: AppContext, stored: Preset, actor: str) -> None:
         log.warning("the audit log lacks a preset", preset=preset, error=error)
 
 
-async def _found(context: AppContext, name: str, tenant: str) -> Preset:
+async def _found(context: AppContext, name: str, tenant: str | None) -> Preset:
     try:
         return await context.worker.presets.find(PresetName.parse(name).used_by(tenant))
     except UnknownPreset as error:
         raise PresetNotFound(error.detail, value=name) from error
-
-
-def _too_large(size: int) -> InvalidPreset:
-    return InvalidPreset("the preset is too large", limit=MAX_PRESET_BYTES, value=size)
 
 
 def _after(request: Request) -> int | None:

@@ -201,7 +201,7 @@ async def _find(presets: "PresetRegistry", name: str, tenant: str | None) -> "Pr
     from processors.preset import PresetName  # noqa: PLC0415  # slow
 
     wanted = PresetName.parse(name)
-    return await presets.find(wanted if tenant is None else wanted.used_by(tenant))
+    return await presets.find(wanted.used_by(tenant))
 
 
 async def _side(presets: "PresetRegistry", text: str, tenant: str | None) -> "Preset":

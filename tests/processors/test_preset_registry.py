@@ -20,7 +20,8 @@ from processors.errors import InvalidPreset, PresetBuiltIn, PresetChanged, Unkno
 from processors.job import by_content, content_hash
 from processors.preset import BUILTIN, WEB, Preset, PresetName
 from processors.preset_check import try_out
-from processors.preset_registry import MAX_PRESET_BYTES, PresetRegistry, as_json
+from processors.preset_registry import PresetRegistry, as_json
+from processors.preset_text import MAX_PRESET_BYTES, MAX_PRESET_TEXT
 from processors.sandbox.sandbox import Sandbox
 from processors.settings import ProcessorSettings
 
@@ -140,11 +141,12 @@ async def test_unknown_presets_are_named(presets: PresetRegistry) -> None:
         (b'{"surprise": 1}', "surprise"),
         (b'{"renditions": [{"name": "a", "quality": 1, "quality": 2}]}', "'quality' is repeated"),
         (json.dumps({"x" * 100_000: 1}).encode(), "xxx"),
-        (b" " * (MAX_PRESET_BYTES + 1), "too large"),
+        (b" " * (MAX_PRESET_TEXT + 1), "with white space"),
+        (json.dumps({"x" * MAX_PRESET_BYTES: 1}).encode(), "the preset is too large"),
     ],
     ids=[
         *("text", "list", "deep", "operation", "name", "renditions", "operations", "infinite"),
-        *("other", "extra", "twice", "long", "large"),
+        *("other", "extra", "twice", "long", "white space", "large"),
     ],
 )
 async def test_bad_presets_are_refused(
@@ -154,6 +156,16 @@ async def test_bad_presets_are_refused(
         await presets.put("shop", said, "a test", untried)
     assert len(str(refused.value)) < 1000
     assert await lake.presets.newest() == {}
+
+
+async def test_only_json_without_white_space_counts(presets: PresetRegistry) -> None:
+    boxes = {"op": "redact", "boxes": [[0, 0, 1, 1]] * 16}
+    said = {"renditions": [{"name": f"r{n}", "operations": [boxes] * 16} for n in range(16)]}
+    made = await presets.put("shop", json.dumps(said).encode(), "a test", untried)
+    assert made.created
+    indented = as_json(await presets.find(PresetName("shop"))).encode()
+    assert len(indented) > MAX_PRESET_BYTES
+    assert not (await presets.put("shop", indented, "a test", untried)).created
 
 
 @pytest.mark.parametrize(

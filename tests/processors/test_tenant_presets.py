@@ -81,6 +81,21 @@ async def test_one_trial_of_a_tenant_runs_at_a_time(presets: PresetRegistry) -> 
     assert most == 1
 
 
+async def test_names_that_are_stored_at_once_do_not_exceed_the_limit(
+    presets: PresetRegistry, lake: Lake
+) -> None:
+    for n in range(MAX_TENANT_PRESETS - 1):
+        await lake.presets.create(preset_path(f"p{n}", CAMS), 1, b"x")
+    data = json.dumps({"renditions": [{"name": "own"}]}).encode()
+    answers = await asyncio.gather(
+        *(presets.put(f"q{n}", data, "a test", untried, tenant=CAMS) for n in range(60)),
+        return_exceptions=True,
+    )
+    refused = [each for each in answers if isinstance(each, TooManyPresets)]
+    assert len(refused) == len(answers) - 1
+    assert len(await lake.presets.newest_in(CAMS)) == MAX_TENANT_PRESETS
+
+
 async def untried(preset: Preset) -> None:
     del preset
 
@@ -156,6 +171,8 @@ async def test_the_owner_in_the_json_has_to_be_the_owner(
     await put(presets, "c1", CAMS)
     again = as_json(await presets.find(PresetName("shop", None, CAMS))).encode()
     assert not (await presets.put("shop", again, "a test", untried, tenant=CAMS)).created
+    nobody = json.dumps({**json.loads(again), "tenant": None}).encode()
+    assert not (await presets.put("shop", nobody, "a test", untried, tenant=CAMS)).created
     for owner in (FILM, None):
         with pytest.raises(InvalidPreset, match="its tenant is 'cams'"):
             await presets.put("shop", again, "a test", untried, tenant=owner)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from processors.preset_registry import MAX_PRESET_BYTES
+from processors.preset_text import MAX_PRESET_TEXT
 from serve_app.problems import MEDIA_TYPE
 from tests.serve_app.site import PHOTO, Site
 
@@ -126,7 +126,7 @@ async def test_built_in_and_stored_ones_are_listed(site: Site, editor: dict[str,
             "invalid_preset",
         ),
         ("shop", [], {}, 422, "invalid_preset"),
-        ("shop", " " * MAX_PRESET_BYTES, {}, 422, "invalid_preset"),
+        ("shop", " " * MAX_PRESET_TEXT, {}, 422, "invalid_preset"),
         ("Shop", SHOP, {}, 422, "unknown_preset"),
         ("shop@3", SHOP, {}, 422, "unknown_preset"),
     ],

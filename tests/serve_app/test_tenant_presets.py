@@ -103,6 +103,27 @@ async def test_a_name_that_is_shared_later_stays_that_of_its_tenant(site: Site) 
     assert (await acme.put(70)).json()["version"] == 2
 
 
+async def test_a_shared_preset_is_shown_and_stored_again_also_where_it_is_hidden(
+    site: Site,
+) -> None:
+    acme = Holder(site, "acme")
+    await acme.put(60)
+    location = (await share(site, 50)).headers["Location"]
+    for path in (location, "/v1/shared-presets/shop"):
+        shown = await acme.get(path)
+        assert (shown.status_code, shown.headers["ETag"]) == (200, '"1"')
+        assert shown.json()["renditions"][0]["operations"][0]["width"] == 50
+    again = await site.client.put(
+        "/v1/shared-presets/shop", content=shown.content, headers=site.key("ops", "admin")
+    )
+    assert (again.status_code, again.headers["Location"]) == (200, location)
+    own = (await acme.put(60)).headers["Location"]
+    assert (await acme.get(own)).json()["renditions"][0]["operations"][0]["width"] == 60
+    assert (await acme.get("/v1/shared-presets/web")).status_code == 200
+    missing = await acme.get("/v1/shared-presets/other")
+    assert (missing.status_code, missing.json()["code"]) == (404, "preset_not_found")
+
+
 async def test_the_trial_of_a_preset_counts_as_an_image(site: Site) -> None:
     site.accounts.limits.set_tenant("acme", Limits(images_per_second=1), actor="test")
     acme = Holder(site, "acme")
