@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from lake.errors import Unavailable
+from lake.logs import logger
+
+log = logger(__name__)
+
 
 @dataclass(slots=True)
 class SweepReport:
@@ -15,3 +20,8 @@ class SweepReport:
     rejections: int = 0
     leftovers: int = 0
     failed: int = 0
+
+    def not_swept(self, folder: str, error: Unavailable) -> None:
+        """Log and count a folder that can't be listed; it keeps no other."""
+        self.failed += 1
+        log.warning("folder not swept", folder=folder, error=error)

@@ -42,7 +42,7 @@ from lake.retention.staging_files import unlink_staging
 from lake.retention.sweep_report import SweepReport
 from lake.store.accepted_time import accept_time
 from lake.store.clock import StoreClock
-from lake.store.folders import ImageFolder, Stray, attempt_of, image_folders
+from lake.store.folders import ImageFolder, Stray, attempt_of, listable_images
 from lake.store.machine_clock import Moment
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
@@ -111,15 +111,14 @@ class Sweeper:
         for folder, sweep in parts.items():
             try:
                 await sweep(report)
-            except Unavailable as error:  # a folder that can't be listed keeps no other
-                report.failed += 1
-                log.warning("folder not swept", folder=folder, error=error)
+            except Unavailable as error:
+                report.not_swept(folder, error)
         if report.image_objects and not self._dry_run and self._invalidations is not None:
             self._invalidations.add_all()
         return report
 
     async def _sweep_images(self, report: SweepReport) -> None:
-        async for item in image_folders(self._store, layout.IMAGES):
+        async for item in listable_images(self._store, report.not_swept):
             if isinstance(item, Stray):
                 report.orphans += await self._delete_old([item.stored], report)
                 continue

@@ -1,9 +1,10 @@
 """Listing of image folders, one at a time, so that memory does not grow with their number."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from lake import layout
+from lake.errors import Unavailable
 from lake.store.object_meta import Stored
 from lake.store.object_store import ObjectStore
 
@@ -30,7 +31,12 @@ class Stray:
     stored: Stored
 
 
-async def image_folders(store: ObjectStore, prefix: str) -> AsyncIterator[ImageFolder | Stray]:
+Item = ImageFolder | Stray
+Unlisted = Callable[[str, Unavailable], None]
+"""Is told of a folder that can't be listed."""
+
+
+async def image_folders(store: ObjectStore, prefix: str) -> AsyncIterator[Item]:
     """Yield the image folders below `prefix`, which is `images` or a folder in it.
 
     Every store lists the objects of a folder together, so only one folder is in memory. A folder
@@ -48,6 +54,44 @@ async def image_folders(store: ObjectStore, prefix: str) -> AsyncIterator[ImageF
             group.append(stored)
     for item in _grouped(folder, group):
         yield item
+
+
+async def listable_images(store: ObjectStore, unlisted: Unlisted) -> AsyncIterator[Item]:
+    """Yield all image folders that can be listed, some twice; the others are given to `unlisted`.
+
+    A tenant is listed as a whole. If that fails, the folders by two digits of the id are listed.
+    Raises Unavailable if the tenants can't be listed.
+    """
+    tenants, strays = await store.level(layout.IMAGES)
+    for stored in strays:
+        yield Stray(stored)
+    for tenant in tenants:
+        folder = f"{layout.IMAGES}/{tenant}"
+        failed: list[Unavailable] = []
+        async for item in _until(image_folders(store, folder), failed):
+            yield item
+        if not failed:
+            continue
+        try:
+            parts = await store.folders(folder)
+        except Unavailable as error:
+            unlisted(folder, error)
+            continue
+        for part in parts:
+            failed.clear()
+            async for item in _until(image_folders(store, f"{folder}/{part}"), failed):
+                yield item
+            for each in failed:
+                unlisted(f"{folder}/{part}", each)
+
+
+async def _until(items: AsyncIterator[Item], failed: list[Unavailable]) -> AsyncIterator[Item]:
+    """Yield items until their listing fails, and add its error to `failed`."""
+    try:
+        async for item in items:
+            yield item
+    except Unavailable as error:
+        failed.append(error)
 
 
 async def look(store: ObjectStore, tenant: str, image_id: str) -> ImageFolder:
@@ -70,7 +114,7 @@ def attempt_of(key: str) -> str:
     return key.rpartition("-")[2].partition(".")[0]
 
 
-def _grouped(folder: str, group: Sequence[Stored]) -> list[ImageFolder | Stray]:
+def _grouped(folder: str, group: Sequence[Stored]) -> list[Item]:
     parts = folder.split("/")
     if len(parts) == _DEPTH - 1:
         _, tenant, digits, image_id = parts

@@ -9,7 +9,7 @@ from lake.commit.records import Attempt
 from lake.read.image_filter import EVERY_IMAGE, ImageFilter
 from lake.tables.rows import to_table
 from tests.lake.samples import TENANT, image_id, record
-from tests.lake.simulation.store import EPOCH
+from tests.lake.simulation.bucket import EPOCH
 
 TEXT = "https://example.org/é"
 

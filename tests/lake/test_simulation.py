@@ -51,6 +51,7 @@ from tests.lake.simulation.mutants_of_spoils import (
     OF_STUCK,
 )
 from tests.lake.simulation.mutants_of_sweeps import OF_RULES
+from tests.lake.simulation.mutants_of_tenants import OF_TENANTS
 from tests.lake.simulation.positions import used_again
 from tests.lake.simulation.read_again import read_again
 from tests.lake.simulation.rebuilt import rebuilt
@@ -65,6 +66,7 @@ from tests.lake.simulation.story import Story, erasures, tell, week_end, working
 from tests.lake.simulation.stuck import stuck_windows
 from tests.lake.simulation.swept import swept_week
 from tests.lake.simulation.swept_rejections import swept_rejections
+from tests.lake.simulation.tenants import swept_tenants, two_tenants
 from tests.lake.simulation.unlisted import unlisted_folder
 from tests.lake.simulation.world import Broken
 from tests.lake.simulation.wrong_clocks import wrong_clocks
@@ -109,6 +111,7 @@ AIMED: dict[str, Story] = {
     **{mutant.__name__: asked_again for mutant in OF_REQUESTS},
     **{mutant.__name__: remade for mutant in OF_STREAMS},
     **{mutant.__name__: story for mutant, story in OF_CLOCKS.items()},
+    **{mutant.__name__: story for mutant, story in OF_TENANTS.items()},
     **{mutant.__name__: read_again for mutant in OF_AGES},
     **{mutant.__name__: spoiled for mutant in OF_SPOILS},
     **{mutant.__name__: stuck_windows for mutant in OF_STUCK},
@@ -135,6 +138,7 @@ AIMED: dict[str, Story] = {
 # all seeds are tried in turn, and the test gets slow.
 CAUGHT_BY = {
     "look_up_writes_no_row": 28,
+    "tenant_that_is_not_listed_ends_the_sweep": 1,
     "hanging_windows_come_first": 2,
     "erasure_needs_no_tombstone": 1,
     "time_of_the_machine": 9,
@@ -238,6 +242,8 @@ LONG: dict[Story, int] = {
     listed_beside_damage: 100,
     full_beside_erasures: 100,
     wrong_clocks: 100,
+    two_tenants: 250,
+    swept_tenants: 250,
 }
 
 

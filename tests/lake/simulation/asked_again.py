@@ -19,9 +19,9 @@ from processors.errors import TooMuchWork
 from processors.job import by_key, content_hash, image_id_of
 from processors.preset import Preset, PresetName
 from tests.lake.samples import TENANT, record
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.door import digest
 from tests.lake.simulation.fleet import Fleet, fate, rest, sealer
-from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import Broken, World, patiently
 
 _KEYS = "pq"

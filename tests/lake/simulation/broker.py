@@ -13,7 +13,7 @@ from ingest.librdkafka import GroupState
 from ingest.messages import Headers, Message
 from ingest.offsets import Listener, Partition
 from ingest.positions import Place
-from tests.lake.simulation.store import Process
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.world import World
 
 TOPIC = "images"

@@ -29,7 +29,7 @@ from processors.preset import Preset
 from processors.replica_answers import Answer
 from processors.worker import rejection_id_of, request_of
 from tests.lake.samples import TENANT, record
-from tests.lake.simulation.store import Process
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.world import World
 
 BAD, ODD = b"bad", b"odd"

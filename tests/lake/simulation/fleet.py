@@ -5,7 +5,7 @@ import itertools
 
 from lake.errors import LakeError
 from lake.lake import Lake
-from tests.lake.simulation.store import Process
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.world import World, patiently
 
 # Seconds: shorter than a client's time-out, longer than that, longer than an attempt may last,

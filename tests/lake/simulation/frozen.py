@@ -13,8 +13,8 @@ from lake.lake import Lake
 from lake.retention.sweeper import Sweeper
 from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.fleet import rest, run_pass
-from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import World, patiently
 
 _HOUR, _DAY = 3600.0, 86_400.0

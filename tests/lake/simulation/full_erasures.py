@@ -10,9 +10,9 @@ from lake.errors import LakeError
 from lake.lake import Lake
 from lake.tables.schema import ImageRecord, Tombstone
 from tests.lake.samples import image_id
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.fleet import Fleet, fate, rest, run_pass, sealer
 from tests.lake.simulation.leftovers import objects_of, rows_of, waiting_rows_of
-from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import Broken, World, patiently
 
 _NAMES, _LATER = "abcdef", "xyz"

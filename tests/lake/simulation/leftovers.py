@@ -11,7 +11,7 @@ from lake.errors import UnreadableObject
 from lake.store.folders import attempt_of
 from lake.tables.rows import decode_chain_file
 from lake.tables.schema import ImageRecord, Tombstone
-from tests.lake.samples import TENANT, image_id
+from tests.lake.samples import image_id
 from tests.lake.simulation.world import World
 
 _FILES = (layout.LAKE_IMAGES, layout.IMAGE_ROWS.compacted, layout.rebuilt_rows("images").chains)
@@ -42,8 +42,8 @@ def objects_of(world: World, name: str) -> Iterator[str]:
     """Yield the record of an image that is not erased, or the erased attempt's objects."""
     stored = world.record(image_id(name))
     if isinstance(stored, ImageRecord):
-        yield layout.record_key(TENANT, image_id(name))
-    for key, _, _ in world.below(layout.image_prefix(TENANT, image_id(name))):
+        yield layout.record_key(world.tenant(image_id(name)), image_id(name))
+    for key, _, _ in world.below(layout.image_prefix(world.tenant(image_id(name)), image_id(name))):
         if isinstance(stored, Tombstone) and attempt_of(key) == stored.attempt:
             yield key
 

@@ -81,7 +81,7 @@ async def list_all(world: World, lake: Lake, damaged: frozenset[datetime] = froz
     present = set(world.promises.acknowledged) - world.erasing
     present -= {name for name in present if _window(world, name) in damaged}
     gone = {image_id(name) for name in world.promises.erased}
-    found = await _ids(world, lake)
+    found = await ids(world, lake)
     if found is None:
         return
     if len(found) != len(set(found)):
@@ -98,13 +98,13 @@ def _window(world: World, name: str) -> datetime:
     return stored.window_start
 
 
-async def _ids(world: World, lake: Lake) -> list[str] | None:
-    """Ids of all pages; None if the store failed."""
+async def ids(world: World, lake: Lake, tenant: str = TENANT, most: int = 3) -> list[str] | None:
+    """Ids of all pages, of up to `most` images each; None if the store failed."""
     found: list[str] = []
     cursor = None
     while True:
         try:
-            page = await lake.reader.page(TENANT, world.dice.randint(1, 3), cursor)
+            page = await lake.reader.page(tenant, world.dice.randint(1, most), cursor)
         except Unavailable:
             return None
         except LakeError as error:

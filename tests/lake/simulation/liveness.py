@@ -18,7 +18,7 @@ from lake.tables.rows import decode_chain_file
 from lake.tables.schema import Tombstone
 from lake.tables.tables import IMAGE_TABLE, REJECTION_TABLE, Table
 from tests.lake.samples import image_id
-from tests.lake.simulation.store import Bucket
+from tests.lake.simulation.bucket import Bucket
 from tests.lake.simulation.world import Broken, World
 
 # The claim of the first pass is half an hour old at the second; tombstones are an hour old.

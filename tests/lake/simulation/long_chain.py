@@ -11,8 +11,8 @@ from lake.errors import UnreadableObject
 from lake.lake import Lake
 from lake.store.store_settings import as_json
 from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.fleet import rest
-from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import Broken, World
 
 # Segments that exist before the readers begin, and at the end.

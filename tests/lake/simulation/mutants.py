@@ -29,6 +29,7 @@ from tests.lake.simulation.mutants_of_spoils import (
 )
 from tests.lake.simulation.mutants_of_sweeps import OF_RULES, OF_SWEEPS
 from tests.lake.simulation.mutants_of_tables import OF_TABLES
+from tests.lake.simulation.mutants_of_tenants import OF_TENANTS
 
 MUTANTS: dict[str, Mutant] = {
     mutant.__name__: mutant
@@ -61,5 +62,6 @@ MUTANTS: dict[str, Mutant] = {
         *OF_CONDITIONS,
         *OF_FULL_STORES,
         *OF_SHADOWS,
+        *OF_TENANTS,
     )
 }

@@ -17,10 +17,10 @@ from ingest.stream import Stream
 from lake.lake import Lake
 from tests.lake.samples import TENANT
 from tests.lake.simulation.broker import Broker, Client
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.door import Door, Ledger, digest
 from tests.lake.simulation.fleet import Fleet, rest, sealer
 from tests.lake.simulation.positions import check_ledger, records, refusals
-from tests.lake.simulation.store import Process
 from tests.lake.simulation.world import Broken, World
 
 _SETTINGS = IngestSettings(

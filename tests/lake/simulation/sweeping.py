@@ -6,8 +6,9 @@ from functools import partial
 
 from lake.lake import Lake
 from lake.retention.sweeper import Sweeper
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.fleet import doze
-from tests.lake.simulation.store import DELETE_SECONDS, Process
+from tests.lake.simulation.store import DELETE_SECONDS
 from tests.lake.simulation.world import World, patiently
 
 

@@ -3,11 +3,10 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from lake import layout
 from lake.commit.records import Attempt
@@ -23,21 +22,17 @@ from lake.seal.sizes import SIZES, SealerSizes
 from lake.settings import LakeSettings
 from lake.store.folders import attempt_of
 from lake.store.store_settings import StoreSettings, as_json
-from lake.tables.schema import ImageRecord, Named, Tombstone
+from lake.tables.schema import ImageRecord, Tombstone
 from lake.timing import TIMES
-from tests.lake.samples import TENANT, image_id, record
+from tests.lake.samples import image_id, record
+from tests.lake.simulation.bucket import EPOCH, Bucket, Process
 from tests.lake.simulation.chance import chance
+from tests.lake.simulation.contents import Contents, window_start_of
 from tests.lake.simulation.loop import SimulatedLoop
 from tests.lake.simulation.machine import SimulatedMachine
-from tests.lake.simulation.readable import (
-    complete_before,
-    ids_of_segment,
-    named,
-    rows_of_copy,
-    tombstones,
-)
+from tests.lake.simulation.readable import complete_before, named
 from tests.lake.simulation.skewed_clock import MAX_SKEW_SECONDS, SkewedClock
-from tests.lake.simulation.store import EPOCH, Bucket, Process, SimulatedStore
+from tests.lake.simulation.store import SimulatedStore
 
 RETENTION = timedelta(days=7)
 _SETTINGS = LakeSettings()
@@ -59,7 +54,7 @@ class Promises:
     """attempts that began after the erasure of their image: what they leave are orphans"""
 
 
-class World:
+class World(Contents):
     """A bucket, the processes that use it, and the checks."""
 
     def __init__(self, seed: int, loop: SimulatedLoop) -> None:
@@ -68,8 +63,13 @@ class World:
         self._whole_bytes = 0 if seed % 3 else 2**20
         self.copy_bytes = SIZES.compacted_bytes
         """bytes of segments in one compacted file"""
+        self.journal_page = SIZES.page
+        """names of journal objects in one listing"""
+        self.large_bytes = SIZES.large_bytes
+        """stored bytes from which the journal of a window counts as large"""
         self.loop = loop
-        self.bucket = Bucket(loop, random.Random(seed + 1))
+        bucket = Bucket(loop, random.Random(seed + 1))
+        super().__init__(bucket, StoreSettings(store_id="simulated"))
         self.chance = partial(chance, seed)
         self.bucket.page_naps = self.chance("pages", stories=0.2, rate=0.7).pause
         self.bucket.conflicts = self.chance("conflicts", stories=0.2, rate=0.3)
@@ -89,9 +89,6 @@ class World:
         """offsets of messages whose outcome a living reader knows"""
         self.published: dict[str, datetime] = {}
         """id and window of every row that was visible with the watermark of its moment"""
-        self._parsed: dict[tuple[str, str], Any] = {}
-        self.kept = StoreSettings(store_id="simulated")
-        """the store's settings, by which the checks know which images must exist"""
         self.lives: dict[str, ImageRecord] = {}
         """images that a story watches, by record key"""
         self.bucket.write(layout.STORE, as_json(self.kept))
@@ -106,6 +103,8 @@ class World:
         # Size of a batch: one journal object, or the whole journal of a window.
         batch = self.dice.choice([1, 2**20])
         sizes = SealerSizes(
+            page=self.journal_page,
+            large_bytes=self.large_bytes,
             batch_bytes=batch,
             wave_bytes=batch,
             whole_bytes=self._whole_bytes,
@@ -120,7 +119,7 @@ class World:
     async def upload(self, process: Process, lake: Lake, name: str, content: bytes) -> None:
         """Run one attempt of a writer and note its answer in the promises."""
         outages = self.bucket.outages
-        attempt = await lake.committer.begin(TENANT, image_id(name))
+        attempt = await lake.committer.begin(self.tenant(image_id(name)), image_id(name))
         if name in self.promises.erased:
             self.promises.too_late.add(attempt.id)
         made = record(attempt, content, received_at=self.bucket.now().replace(microsecond=0))
@@ -138,86 +137,14 @@ class World:
 
     async def erase(self, process: Process, lake: Lake, name: str) -> None:
         """Run one erasure of an image and note it in the promises if it succeeds."""
-        await lake.eraser.erase(TENANT, image_id(name))
+        await lake.eraser.erase(self.tenant(image_id(name)), image_id(name))
         if process.alive:
             self.promises.erased.add(name)
-
-    # Stored objects, parsed.
-
-    def rows(self) -> list[tuple[str, str]]:
-        """(key, image id) of every row of the chains that has not expired."""
-        oldest = self.kept.oldest(self.bucket.now())
-        return [
-            (key, row)
-            for key, data, etag in self._segments()
-            if window_start_of(key) > oldest
-            for row in self._chain(key, data, etag)[0]
-        ]
-
-    def seen(self, watermark: datetime | None) -> list[tuple[str, datetime]]:
-        """Image id and window of every row that a reader with this watermark sees."""
-        rows = [(row, window_start_of(key)) for key, row in self.rows()]
-        if watermark is None:
-            return rows
-        oldest = self.kept.oldest(self.bucket.now())
-        fresh = [(row, window_start) for row, window_start in rows if window_start >= watermark]
-        copied = [
-            (row, window_start)
-            for key, data, etag in self.below(layout.IMAGE_ROWS.compacted)
-            if (begin := layout.parse_compacted_key(key)) and begin < watermark
-            for row, window_start in self._copy(key, data, etag)
-            if window_start > oldest
-        ]
-        return fresh + copied
 
     @property
     def watermark(self) -> datetime | None:
         """Watermark that a new reader reads."""
         return self.watermarks[-1]
-
-    def _copy(self, key: str, data: bytes, etag: str) -> list[tuple[str, datetime]]:
-        parse = partial(rows_of_copy, key, data)
-        return self._cached(key, etag, parse)  # type: ignore[no-any-return]
-
-    def record(self, name_id: str) -> Named | None:
-        """Object under the name of an image; None for a damaged one, too."""
-        key = layout.record_key(TENANT, name_id)
-        return named(key, self.bucket.objects[key][0]) if key in self.bucket.objects else None
-
-    def is_damaged(self, name_id: str) -> bool:
-        """True if the record does not parse."""
-        return (
-            layout.record_key(TENANT, name_id) in self.bucket.objects
-            and self.record(name_id) is None
-        )
-
-    def waiting_tombstones(self) -> set[str]:
-        """Image ids of the tombstones in the journal: a sealer will finish their erasures."""
-        return {
-            tombstone.image_id
-            for key, data, etag in self.below(layout.JOURNAL)
-            for tombstone in self._cached(key, etag, partial(tombstones, key, data))
-        }
-
-    def below(self, prefix: str) -> Iterator[tuple[str, bytes, str]]:
-        for key, (data, stored) in self.bucket.objects.items():
-            if key.startswith(f"{prefix}/"):
-                yield key, data, stored.etag
-
-    def _segments(self) -> Iterator[tuple[str, bytes, str]]:
-        for key, data, etag in self.below(layout.LAKE_IMAGES):
-            if layout.parse_chain_key(key):
-                yield key, data, etag
-
-    def _chain(self, key: str, data: bytes, etag: str) -> tuple[list[str], frozenset[str]]:
-        parse = partial(ids_of_segment, key, data)
-        # Damage may leave the ETag as it is.
-        return self._cached(key, f"{etag} {len(data)}", parse)  # type: ignore[no-any-return]
-
-    def _cached(self, key: str, etag: str, parse: Callable[[], Any]) -> Any:
-        if (key, etag) not in self._parsed:
-            self._parsed[key, etag] = parse()
-        return self._parsed[key, etag]
 
     # Invariants.
 
@@ -248,8 +175,8 @@ class World:
                 self.published.update(rows)
         self.noted |= {
             (window_start_of(key), gone)
-            for key, data, etag in self._segments()
-            for gone in self._chain(key, data, etag)[1]
+            for key, data, etag in self.segments()
+            for gone in self.chain(key, data, etag)[1]
         }
         if {(window_start_of(key), row) for key, row in self.rows()} & self.noted:
             raise Broken("a row came back that a footer called erased")
@@ -296,7 +223,7 @@ class World:
         for name in self.promises.erased:
             if image_id(name) in ids:
                 raise Broken("erased, and the row is there")
-            prefix = layout.image_prefix(TENANT, image_id(name))
+            prefix = layout.image_prefix(self.tenant(image_id(name)), image_id(name))
             left = {
                 k.rsplit("/", 1)[-1]
                 for k, _, _ in self.below(prefix)
@@ -326,13 +253,6 @@ class World:
         return named <= self.bucket.objects.keys()
 
 
-def window_start_of(key: str) -> datetime:
-    """Window of a segment."""
-    parsed = layout.parse_chain_key(key)
-    assert parsed
-    return parsed[0]
-
-
 async def patiently(work: Awaitable[object], seconds: float) -> bool | None:
     """Return True if `work` succeeded, None if it was refused for good, else False.
 
@@ -351,4 +271,4 @@ async def patiently(work: Awaitable[object], seconds: float) -> bool | None:
     return True
 
 
-__all__ = ["EPOCH", "Broken", "World", "patiently"]
+__all__ = ["EPOCH", "Broken", "World", "patiently", "window_start_of"]

@@ -16,9 +16,9 @@ from lake.lake import Lake
 from lake.store.store_settings import StoreSettings
 from lake.tables.schema import ImageRecord
 from tests.lake.samples import TENANT, image_id
+from tests.lake.simulation.bucket import Process
 from tests.lake.simulation.fleet import rest, run_pass
 from tests.lake.simulation.machine import SimulatedMachine
-from tests.lake.simulation.store import Process
 from tests.lake.simulation.sweeping import calm, disturb, sweep_often
 from tests.lake.simulation.world import RETENTION, Broken, World, patiently
 
