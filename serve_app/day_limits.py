@@ -16,7 +16,8 @@ from lake.commit.requests import LookUp
 from serve_app.accounts import Principal
 from serve_app.accounts.usage import BYTES_IN, IMAGES
 from serve_app.errors import QuotaExceeded
-from serve_app.rates import Who, note_headers
+from serve_app.rate_counts import Who
+from serve_app.rates import note_headers
 from serve_app.usage_counts import UsageCounts
 
 _DAY_SECONDS: Final = 86_400

@@ -1,12 +1,13 @@
 """Rate limits in Valkey or Redis: one command takes from several limits, all or none."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from throttled import RateLimitState
 from throttled.rate_limiter.gcra import RedisLimitAtomicActionSpec, RedisPeekAtomicActionSpec
 
-from serve_app.cache.connection import CacheConnection
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 # The scripts of throttled-py for one limit, as functions of one script for several limits. The
 # server runs a script as a whole, so nothing changes between a look and the count.
@@ -45,22 +46,21 @@ class SharedCharge(NamedTuple):
 class Charging:
     """Takes from limits that all processes share."""
 
-    def __init__(self, cache: CacheConnection) -> None:
-        self._cache = cache
-        self._script = cache.client.register_script(_SCRIPT)
+    def __init__(self, client: "Redis") -> None:
+        self._script = client.register_script(_SCRIPT)
 
     async def take(
         self, charges: Sequence[SharedCharge]
     ) -> tuple[list[RateLimitState], int | None]:
         """Take the charges if all fit; returns the states, and the first that does not fit.
 
-        Raises CacheAway.
+        Raises the errors of the library.
         """
         keys = [charge.name for charge in charges]
         numbers = [
             number for charge in charges for number in (1 / charge.quota, charge.burst, charge.cost)
         ]
-        answer = await self._cache.call(lambda: self._script(keys, numbers))
+        answer = await self._script(keys, numbers)
         refused, found = cast("tuple[int, list[tuple[int, int, bytes, bytes]]]", answer)
         states = [
             RateLimitState(charge.burst, remaining, float(reset), float(retry))

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from serve_app.cache.connection import CacheConnection
 from serve_app.health import Part, Readiness
 from serve_app.settings import ServeSettings
 from tests.serve_app.postgres import Postgres, postgres_or_reason
+from tests.serve_app.redis_cache import PATIENCE_SECONDS, Connect, watched
 from tests.serve_app.site import MakeSite, Site, client_of
+from tests.servers.redis import RedisServer, redis_available
+from tests.waiting import until
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -41,6 +45,37 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip(f"THE ACCOUNTS ARE NOT TESTED ON POSTGRESQL: {found}")
     with found as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    if reason := redis_available():
+        pytest.skip(f"NOTHING IS TESTED ON REDIS: {reason}")
+    with RedisServer() as running:
+        yield running
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """Server that is empty before a test, and healthy after it."""
+    redis_server.command("FLUSHALL")
+    yield redis_server
+    redis_server.resume()
+    redis_server.start()
+    redis_server.command("CONFIG", "SET", "maxmemory", "0")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def connect() -> AsyncIterator[Connect]:
+    """Function that connects to a server, and returns when that answers."""
+    async with AsyncExitStack() as stack:
+
+        async def connected(url: str, wait_seconds: float = PATIENCE_SECONDS) -> CacheConnection:
+            cache = await stack.enter_async_context(watched(url, wait_seconds))
+            await until(lambda: cache.answers, "the cache answers")
+            return cache
+
+        yield connected
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,13 +1,17 @@
 """Connections of a test to a real Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from serve_app.cache.connection import CacheConnection
 
 PATIENCE_SECONDS = 30.0
 """Wait for a server that answers: a busy machine may take longer than 50 ms for an answer."""
+
+
+Connect = Callable[..., Awaitable[CacheConnection]]
+"""Fixture `connect`, called with a URL and the longest wait."""
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -20,36 +20,18 @@ from serve_app.cache.connection import WAIT_SECONDS, CacheConnection
 from serve_app.record_cache import RecordCache
 from serve_app.settings import ServeSettings
 from tests.lake import samples
-from tests.serve_app.redis_cache import PATIENCE_SECONDS, watched
+from tests.serve_app.redis_cache import Connect, watched
 from tests.serve_app.site import MakeSite, Site
-from tests.servers.redis import RedisServer, redis_available
+from tests.servers.redis import RedisServer
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TENANT = samples.TENANT
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    if reason := redis_available():
-        pytest.skip(f"RECORDS ARE NOT TESTED ON REDIS: {reason}")
-    with RedisServer() as running:
-        yield running
-
-
-@pytest.fixture
-def redis(server: RedisServer) -> Iterator[RedisServer]:
-    server.command("FLUSHALL")
-    yield server
-    server.resume()
-    server.start()
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def cache(redis: RedisServer) -> AsyncIterator[CacheConnection]:
-    async with watched(redis.url, PATIENCE_SECONDS) as connection:
-        await until(lambda: connection.answers, "the cache answers")
-        yield connection
+async def cache(redis: RedisServer, connect: Connect) -> CacheConnection:
+    return await connect(redis.url)
 
 
 class Halting(Reader):
