@@ -26,6 +26,7 @@ from serve_app.asgi.deprecations import Deprecations
 from serve_app.asgi.drain_body import DrainBody
 from serve_app.asgi.request_context import RequestContext
 from serve_app.auth import KeyRing
+from serve_app.batch import route as batch_route
 from serve_app.cache.connection import CacheConnection
 from serve_app.day_limits import DayLimits
 from serve_app.deprecation import deprecation_of
@@ -139,6 +140,7 @@ def make_app(
                 route.deprecated = True
         app.include_router(router)
         _answer_head(app, router.routes)
+    batch_route.install(app, context)
     upload_route.install(app, context)
     return app
 

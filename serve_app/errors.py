@@ -22,7 +22,8 @@ ApiError
   x RangeNotSatisfiable     range_not_satisfiable   limit: bytes
   x PresetNotFound          preset_not_found        value: its name
 
-`PROBLEMS` is the only place where a code gets its HTTP status.
+`serve_app/batch/errors.py` has those of batches. `PROBLEMS` is the only place where a code gets its
+HTTP status.
 """
 
 from collections.abc import Mapping
@@ -188,6 +189,15 @@ PROBLEMS: Mapping[str, Problem] = {
     "missing_body": Problem(400, "There is no image in the request"),
     "empty_body": Problem(400, "The image has no bytes"),
     "malformed_multipart": Problem(400, "The form is malformed"),
+    "malformed_archive": Problem(400, "The archive is malformed"),
+    "truncated_archive": Problem(400, "The archive is truncated"),
+    "compressed_archive": Problem(415, "Compressed archives are not supported"),
+    "empty_batch": Problem(400, "There is no file in the batch"),
+    "too_many_items": Problem(413, "The batch has too many files"),
+    "invalid_name": Problem(422, "The name of the file is refused"),
+    "duplicate_name": Problem(422, "The batch has two files of this name"),
+    "special_file": Problem(422, "The entry is a link, a device or a pipe"),
+    "unsupported_entry": Problem(422, "The entry is of an unsupported type"),
     "unsupported_media_type": Problem(415, "This content type is not supported"),
     "unsupported_content_encoding": Problem(415, "Content codings are not supported"),
     "body_timeout": Problem(408, "The body came too slowly"),

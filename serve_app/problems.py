@@ -35,6 +35,9 @@ log = logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 ACCEPTED = "image/*, application/octet-stream, multipart/form-data"
 """Media types of uploads."""
+BATCH_PATH = "/v1/images:batch"
+ACCEPTED_BATCHES = "application/x-tar, multipart/form-data, multipart/mixed"
+"""Media types of batches."""
 INTERNAL = Fault("internal", "an unexpected exception, which the log has")
 
 # Longest text of a request that is repeated in an answer.
@@ -135,21 +138,15 @@ def problem(
     status: int | None = None,
 ) -> JSONResponse:
     """Build the answer for a fault; omits the details of server faults."""
-    known, value = PROBLEMS[fault.code], fault.value
+    known = PROBLEMS[fault.code]
     refusals_by_code[fault.code] += 1
     note_refusal(scope, fault.code)
-    text = known.title if known.internal else fault.detail or known.title
     body: dict[str, object] = {
         "type": f"urn:pixlake:problem:{fault.code}",
         "title": known.title,
         "status": status or known.status,
-        "detail": _short(text, _MAX_DETAIL),
-        "code": fault.code,
+        **facts(fault),
     }
-    if fault.limit is not None:
-        body["limit"] = fault.limit
-    if value is not None and not known.internal:
-        body["value"] = _short(value, _MAX_ECHO) if isinstance(value, str) else value
     if errors:
         body["errors"] = errors
     body["request_id"] = request_id(scope)
@@ -220,9 +217,14 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
 
     A shortage of memory, threads or files is answered as Overloaded.
     """
+    return problem(scope, fault_of(error), headers=_headers(scope, error))
+
+
+def fault_of(error: Exception) -> Fault:
+    """Return the fault of an error that `refusal` answers, and log a fault of the server."""
     if isinstance(error, ClientDisconnect):
         # The client does not read this answer. It keeps the log free of a false server fault.
-        return problem(scope, Fault("client_disconnected", ""))
+        return Fault("client_disconnected", "")
     if not isinstance(error, CodedError):
         if not is_shortage(error):
             raise error
@@ -234,10 +236,26 @@ def refusal(scope: Scope, error: Exception) -> JSONResponse:
         log.error(
             "request failed by a fault of the server", code=error.code, error=error, exc_info=page
         )
-    return problem(scope, error.fault, headers=_headers(error))
+    return error.fault
 
 
-def _headers(error: CodedError) -> dict[str, str]:
+def facts(fault: Fault) -> dict[str, object]:
+    """Return what an answer says of a fault: code, detail, limit, value. No detail of the server's.
+
+    The value is shortened.
+    """
+    known = PROBLEMS[fault.code]
+    text = known.title if known.internal else fault.detail or known.title
+    said: dict[str, object] = {"detail": _short(text, _MAX_DETAIL), "code": fault.code}
+    if fault.limit is not None:
+        said["limit"] = fault.limit
+    if fault.value is not None and not known.internal:
+        value = fault.value
+        said["value"] = _short(value, _MAX_ECHO) if isinstance(value, str) else value
+    return said
+
+
+def _headers(scope: Scope, error: Exception) -> dict[str, str]:
     """Build the headers that HTTP asks for with an error."""
     if isinstance(error, ImageExpiring) and isinstance(error.value, int | float):
         return {"Retry-After": str(math.ceil(error.value))}
@@ -246,8 +264,10 @@ def _headers(error: CodedError) -> dict[str, str]:
     if isinstance(error, UnsupportedContentEncoding):
         return {"Accept-Encoding": "identity"}
     if isinstance(error, UnsupportedMediaType):
-        return {"Accept": ACCEPTED}
-    if PROBLEMS[error.code].status == HTTPStatus.UNAUTHORIZED or isinstance(error, Forbidden):
+        return {"Accept": ACCEPTED_BATCHES if scope["path"] == BATCH_PATH else ACCEPTED}
+    if isinstance(error, CodedError) and (
+        PROBLEMS[error.code].status == HTTPStatus.UNAUTHORIZED or isinstance(error, Forbidden)
+    ):
         return _challenge(error)
     return {}
 

@@ -1,7 +1,7 @@
 """Response models of images: a record without storage keys and attempts, and with links."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
@@ -103,6 +103,35 @@ class ReducedPageView(BaseModel):
 
     images: list[ReducedImageView]
     next: str | None = Field(description="the cursor of the next page; null on the last page")
+
+
+class BatchLine(BaseModel):
+    """Line of the answer to a batch."""
+
+    model_config = ConfigDict(
+        json_schema_extra=exampled(
+            {
+                "name": "photos/rocket.jpg",
+                "id": EXAMPLE_ID,
+                "status": 201,
+                "outcome": "new",
+                "code": None,
+            }
+        )
+    )
+
+    name: str | None = Field(
+        description="name of the file as sent, without leading `./`; null: the batch itself"
+    )
+    id: str | None = Field(description="id of the image; null if it was refused")
+    status: int = Field(description="status that the same upload alone would have got")
+    outcome: Literal["new", "replay", "refused"] = Field(
+        description="`replay`: the image was stored before"
+    )
+    code: str | None = Field(description="code of the refusal, as of problems")
+    detail: str | None = Field(default=None, description="only of refusals")
+    limit: float | None = Field(default=None, description="the limit that was exceeded, if any")
+    value: float | str | None = Field(default=None, description="what was measured or sent")
 
 
 def path(image_id: str) -> str:

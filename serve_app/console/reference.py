@@ -13,6 +13,8 @@ SERVER: Final = "$PIXLAKE_URL"
 # Longer patterns say less than the description.
 _LONGEST_PATTERN = 40
 _JSON = "application/json"
+_LINES = "application/x-ndjson"
+_TAR = "application/x-tar"
 _PROBLEM = "application/problem+json"
 _FORMATS = {"date-time": "time", "date": "day", "binary": "bytes"}
 _CODE = re.compile(r"`(\w+)`: ([^;]+)")
@@ -135,9 +137,9 @@ def _parameter(one: Json) -> Field:
 
 def _body(document: Json, part: Json) -> Body | None:
     content = part.get("content", {})
-    if _JSON not in content:
+    if _JSON not in content and _LINES not in content:
         return None
-    schema = content[_JSON]["schema"]
+    schema = content.get(_JSON, content.get(_LINES))["schema"]
     # Of several forms of an answer, the first is the whole one.
     schema = schema.get("anyOf", [schema])[0]
     found = _resolved(document, schema)
@@ -225,6 +227,8 @@ def _command(document: Json, path: str, method: str, about: Json) -> str:
     if _JSON in content:
         example = _resolved(document, content[_JSON]["schema"])["examples"][0]
         words += ["-d", f"'{json.dumps(example)}'"]
+    elif _TAR in content:
+        words = ["tar -c photos |", *words, "-X POST", "-H", f'"Content-Type: {_TAR}"', "-T -"]
     elif content:
         words += ["-H", '"Content-Type: image/jpeg"', "--data-binary", "@photo.jpg"]
     if any(media.startswith("image/") for media in _contents(about)):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ class Body:
     fields: dict[str, bytes]
 
 
-class _Image:
+class ImageBuffer:
     """Buffer of the announced size for the image's bytes, with a running hash."""
 
     def __init__(self, announced: int) -> None:
@@ -37,7 +38,8 @@ class _Image:
         self._size = 0
         self._hash = hashlib.sha256()
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: bytes | memoryview) -> None:
+        """Append the next piece."""
         end = self._size + len(chunk)
         if end > self._buffer.size:
             # The announced size is missing or too small: double the buffer, as a list does.
@@ -65,7 +67,7 @@ async def read_body(
     Raises EmptyImage, TooManyBytes, MissingBody, MalformedMultipart, BodyTimeout,
     ChecksumMismatch, Overloaded, or Starlette's ClientDisconnect.
     """
-    image = _Image(upload.length or 0)
+    image = ImageBuffer(upload.length or 0)
     form = None
     if upload.boundary is not None:
         form = Form(upload.boundary, settings.max_bytes, image.add)
@@ -92,59 +94,66 @@ async def read_body(
     )
 
 
-async def timed(receive: Receive, settings: ServeSettings) -> AsyncIterator[bytes]:
+async def timed(
+    receive: Receive, settings: ServeSettings, *, total: bool = True
+) -> AsyncIterator[bytes]:
     """Yield a body in pieces.
 
-    Raises BodyTimeout if the body pauses too long, is too slow or takes too long in all, and
-    Starlette's ClientDisconnect.
+    Raises BodyTimeout if the body pauses too long, is too slow or, with `total`, takes too long in
+    all, and Starlette's ClientDisconnect.
     """
-    pace = _Pace(settings)
+    pace = _Pace(settings, settings.body_total_seconds if total else math.inf)
     more = True
     while more:
+        asked = pace.now()
         try:
             async with asyncio.timeout_at(pace.deadline()):
                 message = await receive()
         except TimeoutError:
-            raise pace.fault() from None
+            raise pace.fault(asked) from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         more = message.get("more_body", False)
+        pace.waited += pace.now() - asked
         if chunk := message.get("body", b""):
             pace.received += len(chunk)
             yield chunk
 
 
 class _Pace:
-    """Deadlines of one body: for the next piece, for the average rate, and for the whole body."""
+    """Deadlines of one body: for the next piece, for the average rate, and for the whole body.
 
-    def __init__(self, settings: ServeSettings) -> None:
+    The rate counts only the time in which this process waited for the client.
+    """
+
+    def __init__(self, settings: ServeSettings, total: float) -> None:
         self._settings = settings
-        self._now = asyncio.get_running_loop().time
-        self._began = self._now()
+        self.now = asyncio.get_running_loop().time
+        self._ends = self.now() + total
         self.received = 0
         """bytes received until now"""
+        self.waited = 0.0
+        """seconds until now in which the client was waited for"""
 
     def deadline(self) -> float:
         """Deadline of the next piece, on the event loop's clock."""
-        return min(self._now() + self._settings.body_idle_seconds, self._by_rate(), self._by_all())
+        idle, now = self._settings.body_idle_seconds, self.now()
+        return min(now + idle, now + self._by_rate() - self.waited, self._ends)
 
     def _by_rate(self) -> float:
         # The rate is checked only after the time of one allowed pause, for a slow start.
-        start = self._settings.body_idle_seconds
-        return self._began + start + self.received / self._settings.body_min_rate
+        return self._settings.body_idle_seconds + self.received / self._settings.body_min_rate
 
-    def _by_all(self) -> float:
-        return self._began + self._settings.body_total_seconds
-
-    def fault(self) -> BodyTimeout:
-        """Build the error for the deadline that has passed."""
-        now = self._now()
-        if now >= self._by_all():
-            return BodyTimeout("the body took too long", limit=self._settings.body_total_seconds)
-        if now >= self._by_rate():
+    def fault(self, asked: float) -> BodyTimeout:
+        """Build the error for the deadline that has passed; the client was asked at `asked`."""
+        now, settings = self.now(), self._settings
+        if now >= self._ends:
+            return BodyTimeout("the body took too long", limit=settings.body_total_seconds)
+        waited = self.waited + now - asked
+        if waited >= self._by_rate():
             return BodyTimeout(
                 "the body came too slowly, in bytes a second",
-                limit=self._settings.body_min_rate,
-                value=round(self.received / (now - self._began), 1),
+                limit=settings.body_min_rate,
+                value=round(self.received / waited, 1),
             )
-        return BodyTimeout("the body paused too long", limit=self._settings.body_idle_seconds)
+        return BodyTimeout("the body paused too long", limit=settings.body_idle_seconds)

@@ -27,7 +27,7 @@ class _Sum(Protocol):
 
     @property
     def digest_size(self) -> int: ...
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
@@ -39,9 +39,9 @@ class _Crc:
         self._step = step
         self._value = 0
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Add the next piece of the body."""
-        self._value = self._step(data, self._value)
+        self._value = self._step(bytes(data), self._value)
 
     def digest(self) -> bytes:
         """Return the CRC of all added pieces."""
@@ -131,7 +131,12 @@ class Checksums:
         _refuse_unknown(headers)
         return cls([*_plain(headers), *_payload_hash(headers), *_members(headers)])
 
-    def update(self, chunk: bytes) -> None:
+    @property
+    def headers(self) -> list[str]:
+        """Names of the headers that announce a checksum."""
+        return [each.header for each in self._expected]
+
+    def update(self, chunk: bytes | memoryview) -> None:
         """Add the next piece of the body."""
         for each in self._expected:
             each.running.update(chunk)

@@ -5,6 +5,7 @@ only two headers and one query parameter (docs/decisions/0023-uploads-beside-the
 """
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from processors.errors import refusal_codes
 from serve_app.app_context import AppContext
@@ -79,7 +80,7 @@ _REPLAYED = {
         "schema": {"const": "true"},
     }
 }
-_REFUSALS = (
+OF_IMAGES: Final = (
     "missing_body",
     "malformed_multipart",
     "unsupported_media_type",
@@ -98,6 +99,19 @@ _REFUSALS = (
     *OF_BODIES,
     *OF_CHANGES,
 )
+"""Refusals of images, of one and of many."""
+PRESET_PARAMETER: Final[dict[str, Any]] = {
+    "name": "preset",
+    "in": "query",
+    "required": False,
+    "schema": {
+        **_TEXT,
+        "description": _PRESET,
+        "title": "Preset",
+        "examples": ["web"],
+    },
+    "description": _PRESET,
+}
 
 OPERATION: Final[dict[str, Any]] = {
     "tags": ["images"],
@@ -112,18 +126,7 @@ Metadata: one header `X-Pixlake-Meta-<name>` for each entry, UTF-8, percent-enco
     "operationId": "upload_image",
     "security": [{"HTTPBearer": [SCOPE]}],
     "parameters": [
-        {
-            "name": "preset",
-            "in": "query",
-            "required": False,
-            "schema": {
-                **_TEXT,
-                "description": _PRESET,
-                "title": "Preset",
-                "examples": ["web"],
-            },
-            "description": _PRESET,
-        },
+        PRESET_PARAMETER,
         *(
             {"name": name, "in": "header", "description": text, "schema": _TEXT}
             for name, text in _HEADERS.items()
@@ -142,7 +145,7 @@ Metadata: one header `X-Pixlake-Meta-<name>` for each entry, UTF-8, percent-enco
             "headers": {**_LOCATION, **_REPLAYED},
             **_LINKS,
         },
-        **{str(status): about for status, about in problem_responses(*_REFUSALS).items()},
+        **{str(status): about for status, about in problem_responses(*OF_IMAGES).items()},
     },
     "requestBody": {
         "required": True,
@@ -156,22 +159,44 @@ Metadata: one header `X-Pixlake-Meta-<name>` for each entry, UTF-8, percent-enco
 """OpenAPI description of the route; FastAPI describes only its own routes."""
 
 
+class DescribedRoute(Route):
+    """Route of POST with its OpenAPI description, and schemas that the description names."""
+
+    def __init__(
+        self,
+        path: str,
+        app: ASGIApp,
+        operation: dict[str, Any],
+        schemas: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(path, app, methods=["POST"])
+        self.operation = operation
+        self.schemas = schemas or {}
+
+
 class Api(FastAPI):
-    """FastAPI app whose OpenAPI description contains the upload and the schema of problems."""
+    """FastAPI app whose OpenAPI description has the described routes and the schema of problems."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the description; FastAPI keeps the result until the routes change."""
         described = super().openapi()
-        others = described["paths"][PATH]
-        described["paths"][PATH] = {"post": OPERATION, **others}
-        described["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+        schemas = described["components"]["schemas"]
+        others = described["paths"]
+        ours = [route for route in self.router.routes if isinstance(route, DescribedRoute)]
+        first = {
+            route.path: {"post": route.operation, **others.get(route.path, {})} for route in ours
+        }
+        described["paths"] = {**first, **{k: v for k, v in others.items() if k not in first}}
+        for route in ours:
+            schemas.update(route.schemas)
+        schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
         show_examples(described)
         return described
 
 
 def install(app: FastAPI, context: AppContext) -> None:
     """Insert the route ahead of all others."""
-    app.router.routes.insert(0, Route(PATH, _Upload(context), methods=["POST"]))
+    app.router.routes.insert(0, DescribedRoute(PATH, _Upload(context), OPERATION))
 
 
 class _Upload:

@@ -59,8 +59,8 @@ class UploadRequest:
     def of(cls, headers: Headers, preset: str | None, max_bytes: int) -> Self:
         """Parse and check headers and query; raises ApiError, TooManyBytes, UnknownPreset."""
         refuse_encoded(headers)
-        _refuse_unknown(headers)
-        length = _length(headers)
+        refuse_unknown(headers)
+        length = length_of(headers)
         if length is None and "transfer-encoding" not in headers:
             raise MissingBody(_HOW)
         boundary = _boundary(headers)
@@ -72,7 +72,7 @@ class UploadRequest:
             length=length,
             body_limit=limit,
             preset=None if preset is None else PresetName.parse(preset),
-            idempotency_key=_idempotency_key(headers),
+            idempotency_key=key_of(headers),
             filename=_filename(headers),
             metadata=metadata.checked(metadata.from_headers(headers)),
             checksums=Checksums.announced(headers),
@@ -103,7 +103,7 @@ def refuse_encoded(headers: Headers) -> None:
         raise UnsupportedContentEncoding("send the body without a content coding", value=sent)
 
 
-def _refuse_unknown(headers: Headers) -> None:
+def refuse_unknown(headers: Headers) -> None:
     """Refuse an unknown X-Pixlake header, which would otherwise be ignored without a word."""
     for raw, _ in headers.raw:
         if raw.startswith(_OURS) and raw not in _KNOWN and not raw.startswith(metadata.PREFIX):
@@ -114,7 +114,8 @@ def _refuse_unknown(headers: Headers) -> None:
             raise InvalidRequest(detail, value=name)
 
 
-def _length(headers: Headers) -> int | None:
+def length_of(headers: Headers) -> int | None:
+    """Parse the Content-Length; None without one. Raises InvalidRequest."""
     text = headers.get("content-length")
     if text is None:
         return None
@@ -148,13 +149,18 @@ def _boundary(headers: Headers) -> bytes | None:
     raise UnsupportedMediaType(f"send {ACCEPTED}", value=sent)
 
 
-def _idempotency_key(headers: Headers) -> str | None:
+def key_of(headers: Headers) -> str | None:
+    """Parse the Idempotency-Key; raises InvalidIdempotencyKey."""
     sent = headers.getlist("idempotency-key")
     if not sent:
         return None
     if len(sent) > 1:
         raise InvalidIdempotencyKey("send one Idempotency-Key", limit=1, value=len(sent))
-    key = _unquoted(sent[0])
+    return checked_key(_unquoted(sent[0]))
+
+
+def checked_key(key: str) -> str:
+    """Return the key if it is one; raises InvalidIdempotencyKey."""
     if len(key) > _MAX_KEY:
         raise InvalidIdempotencyKey(
             "the Idempotency-Key is too long", limit=_MAX_KEY, value=len(key)

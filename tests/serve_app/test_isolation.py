@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from serve_app.accounts import ADMIN, PRESETS, SCOPES
 from serve_app.settings import ServeSettings
+from tests.serve_app.batches import entry, tar
 from tests.serve_app.document import Document, Operation
 from tests.serve_app.site import MakeSite, Site, png
 
@@ -76,6 +77,8 @@ async def send(
     content = None if body is None else json.dumps(body).encode()
     if operation.about["operationId"] == "upload_image":
         content, more["Content-Type"] = png(seed=2), "image/png"
+    if operation.about["operationId"] == "upload_batch":
+        content, more["Content-Type"] = tar(entry("a.png", png(seed=2))), "application/x-tar"
     return await site.client.request(
         operation.method,
         operation.url(values),
