@@ -1,12 +1,18 @@
 """SIGKILL of all processes under load: each acknowledged image is stored exactly once."""
 
 import hashlib
+import json
+import subprocess
 import threading
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
 
 import httpx
+import pytest
 
 from tests.end_to_end.running import NO_TLS, Pixlake
 from tests.end_to_end.truth import check_stored, rows, seal, wait_for_rows
@@ -16,6 +22,7 @@ from tests.waiting import wait_until
 
 UPLOADS = 300
 MESSAGES = 120
+BATCHED = 300
 # Small, because the test is not about decoding.
 SMALL = scene(width=160, height=100)
 
@@ -74,8 +81,49 @@ class Load:
             self.half.set()
 
 
-def test_nothing_acknowledged_is_lost_or_doubled(pixlake: Pixlake) -> None:
-    run = uuid.uuid4().hex
+class Batch:
+    """Batch that curl sends while tar reads a folder; reads a line as soon as it comes."""
+
+    def __init__(self, pixlake: Pixlake, folder: Path, run: str) -> None:
+        tar = subprocess.Popen(["tar", "-c", "-C", folder, "."], stdout=subprocess.PIPE)
+        headers = {
+            **pixlake.headers,
+            "Content-Type": "application/x-tar",
+            "X-Pixlake-Meta-Run": run,
+        }
+        options = [part for pair in headers.items() for part in ("-H", ": ".join(pair))]
+        self._curl = subprocess.Popen(
+            ["curl", "-sNX", "POST", *options, "-T", "-", f"{pixlake.url}/v1/images:batch"],
+            stdin=tar.stdout,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert tar.stdout is not None
+        tar.stdout.close()
+        self._tar = tar
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the whole lines, until the answer ends or breaks off."""
+        assert self._curl.stdout is not None
+        for line in self._curl.stdout:
+            if line.endswith("}\n"):
+                yield json.loads(line)
+        self._curl.stdout.close()
+        self._curl.wait()
+        self._tar.wait()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Folder with photographs of different bytes."""
+    photo = encoded(SMALL, quality=70)
+    for number in range(BATCHED):
+        (tmp_path / f"{number}.jpg").write_bytes(photo + str(number).encode())
+    return tmp_path
+
+
+def test_nothing_acknowledged_is_lost_or_doubled(pixlake: Pixlake, folder: Path) -> None:
+    run, batch_run = uuid.uuid4().hex, uuid.uuid4().hex
     before = by_kafka(pixlake)
     with Load(pixlake, run) as load:
         photos = [encoded(SMALL, quality=50 + n % 40) for n in range(MESSAGES)]
@@ -84,9 +132,24 @@ def test_nothing_acknowledged_is_lost_or_doubled(pixlake: Pixlake) -> None:
             for replica in pixlake.processes(name):
                 replica.kill()
         assert load.half.wait(120)
+        batch = Batch(pixlake, folder, batch_run).lines()
+        early = list(islice(batch, BATCHED // 10))
         pixlake.kill9()
+        early += batch
         pixlake.restart()
         load.finish()
+
+    assert BATCHED // 10 <= len(early) < BATCHED
+    assert {line["outcome"] for line in early} == {"new"}
+    again = {line["name"]: line for line in Batch(pixlake, folder, batch_run).lines()}
+    assert len(again) == BATCHED
+    assert {line["code"] for line in again.values()} == {None}
+    for line in early:
+        assert again[line["name"]] == {**line, "status": 200, "outcome": "replay"}
+    wait_for_rows(pixlake, batch_run, BATCHED)
+    batched = rows(pixlake, batch_run)
+    check_stored(pixlake, batched)
+    assert {row["image_id"] for row in batched} == {line["id"] for line in again.values()}
 
     wait_for_rows(pixlake, run, UPLOADS)
     found = rows(pixlake, run)
@@ -95,6 +158,8 @@ def test_nothing_acknowledged_is_lost_or_doubled(pixlake: Pixlake) -> None:
 
     wait_until(lambda: by_kafka(pixlake) >= before + MESSAGES, 120)
     assert by_kafka(pixlake) == before + MESSAGES
+    audit = pixlake.run("audit", "--json")
+    assert audit.returncode == 0, audit.stdout
 
 
 def by_kafka(pixlake: Pixlake) -> int:
