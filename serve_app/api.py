@@ -10,7 +10,7 @@ from lake.commit.invalidations import Invalidations
 from lake.lake import Lake
 from processors.preset import PresetName, find_builtin
 from processors.worker import Worker
-from serve_app import console, health, images, limits, presets, problems
+from serve_app import console, erasures, health, images, limits, presets, problems
 from serve_app.accounts.calls import AccountsCalls
 from serve_app.administration import keys as keys_api
 from serve_app.administration import limits as account_limits
@@ -127,6 +127,7 @@ def make_app(
     _answer_head(app, app.routes)
     for router in (
         images.router,
+        erasures.router,
         limits.router,
         presets.router,
         keys_api.router,

@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import Request
 
 from lake.commit.invalidations import Invalidations
-from lake.lake import Commit, Lake
+from lake.lake import Lake
 from processors.worker import Worker
 from serve_app.accounts.calls import AccountsCalls
 from serve_app.admission.admission import Admission
@@ -40,8 +41,8 @@ class AppContext:
     records: RecordCache
     invalidations: Invalidations | None = None
     """queue of CloudFront invalidations; None without a distribution"""
-    under_way: set[asyncio.Task[Commit]] = field(default_factory=set)
-    """uploads in processing; kept here because the event loop has only weak references to tasks"""
+    under_way: set[asyncio.Task[Any]] = field(default_factory=set)
+    """uploads and erasures in processing; kept here because the event loop has only weak references"""
 
 
 def context_of(request: Request) -> AppContext:

@@ -1,4 +1,4 @@
-"""Routes that read and erase images: listings, records, originals, renditions of one tenant."""
+"""Routes that read images: listings, records, originals, renditions of one tenant."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,33 +8,21 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from lake.errors import ImageNotFound
-from lake.layout import IMAGE_ID
 from lake.read.image_filter import ImageFilter
 from lake.tables.schema import ImageRecord
 from processors.nearest import unknown
 from serve_app import listing_query, schemas
-from serve_app.accounts import ERASE, Principal
+from serve_app.accounts import Principal
 from serve_app.admission.reads import Reader
 from serve_app.app_context import AppContext, context_of
-from serve_app.auth import need
 from serve_app.conditional import check_if_match, matches, wanted_range
-from serve_app.problems import OF_CHANGES, OF_READS, problem_responses
+from serve_app.image_id import ImageId, check_image_id
+from serve_app.problems import OF_READS, problem_responses
 from serve_app.upload.filenames import attachment
 
 router = APIRouter(tags=["images"])
 
 _OF_RECORDS = ("image_not_found", "image_erased", "image_expired", "precondition_failed", *OF_READS)
-
-Eraser = Annotated[Principal, Depends(need(ERASE))]
-# The pattern only describes the id: an id that does not match is answered 404, as an unknown one.
-ImageId = Annotated[
-    str,
-    Path(
-        description="32 hex digits, as an upload answers",
-        json_schema_extra={"pattern": f"^{IMAGE_ID.pattern}$"},
-        examples=[schemas.EXAMPLE_ID],
-    ),
-]
 
 _BYTES = {"image/*": {"schema": {"type": "string", "format": "binary"}}}
 _TAGGED = {
@@ -106,34 +94,6 @@ async def show_image(request: Request, principal: Reader, image_id: ImageId) -> 
     # The image as a whole has no ETag, so only `*` can match.
     check_if_match(request.headers.getlist("if-match"), None)
     return schemas.ImageView.of(record, context.lake.expires(record))
-
-
-@router.delete(
-    "/v1/images/{image_id}",
-    summary="Erase an image",
-    status_code=204,
-    responses=problem_responses(
-        "image_not_found", "precondition_failed", "record_damaged", *OF_CHANGES
-    ),
-)
-async def erase_image(request: Request, principal: Eraser, image_id: ImageId) -> None:
-    """Delete bytes and record at once, the row within two minutes; the id can't be reused."""
-    context = context_of(request)
-    _check_id(image_id)
-    check_if_match(request.headers.getlist("if-match"), None)
-    add = context.invalidations.add if context.invalidations is not None else None
-    try:
-        async with context.records.erasing(principal.tenant, image_id):
-            await context.lake.eraser.erase(principal.tenant, image_id)
-    except ImageNotFound:
-        raise
-    except BaseException:
-        # The sealer may finish the erasure, also after the client has gone.
-        if add is not None:
-            add(principal.tenant, image_id, erased=False)
-        raise
-    if add is not None:
-        add(principal.tenant, image_id)
 
 
 @router.get(
@@ -235,10 +195,5 @@ def _seconds_left(end: datetime, now: datetime) -> int:
 
 
 async def _record(context: AppContext, principal: Principal, image_id: str) -> ImageRecord:
-    _check_id(image_id)
+    check_image_id(image_id)
     return await context.records.record(principal.tenant, image_id)
-
-
-def _check_id(image_id: str) -> None:
-    if IMAGE_ID.fullmatch(image_id) is None:
-        raise ImageNotFound("there is no such image", value=image_id[:64])

@@ -134,6 +134,33 @@ class BatchLine(BaseModel):
     value: float | str | None = Field(default=None, description="what was measured or sent")
 
 
+class ErasureLine(BaseModel):
+    """Line of the answer to an erasure of many images."""
+
+    model_config = ConfigDict(
+        json_schema_extra=exampled(
+            {
+                "name": EXAMPLE_ID,
+                "id": EXAMPLE_ID,
+                "status": 204,
+                "outcome": "erased",
+                "code": None,
+            }
+        )
+    )
+
+    name: str = Field(description="the id as sent")
+    id: str = Field(description="the same")
+    status: int = Field(description="status that the same erasure alone would have got")
+    outcome: Literal["erased", "unknown", "refused"] = Field(
+        description="`unknown`: no such image of the tenant; `refused`: try again"
+    )
+    code: str | None = Field(description="code of the refusal, as of problems")
+    detail: str | None = Field(default=None, description="only of refusals")
+    limit: float | None = Field(default=None, description="the limit that was exceeded, if any")
+    value: float | str | None = Field(default=None, description="what was measured or sent")
+
+
 def path(image_id: str) -> str:
     """Return the URL path of an image's record."""
     return f"/v1/images/{image_id}"

@@ -3,16 +3,14 @@
 from typing import Annotated, Final, TypeVar
 
 from fastapi import Depends, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from serve_app.accounts import ADMIN, Principal
 from serve_app.accounts.calls import AccountsCalls
 from serve_app.app_context import AppContext, context_of
 from serve_app.auth import need
-from serve_app.errors import InvalidRequest
 from serve_app.problems import problem_responses
-from serve_app.upload.json_body import read_json_body
+from serve_app.upload.json_body import read_model
 
 Admin = Annotated[Principal, Depends(need(ADMIN))]
 
@@ -42,28 +40,9 @@ def calls_of(request: Request) -> AccountsCalls:
 async def body_of(request: Request, model: type[M]) -> M:
     """Read and validate the body of a request. Raises RequestValidationError, InvalidRequest."""
     context: AppContext = context_of(request)
-    body = await read_json_body(request, context.settings, MAX_BODY, _too_large)
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
-        raise RequestValidationError(faults) from error
+    return await read_model(request, context.settings, MAX_BODY, model)
 
 
 def whole(value: object) -> object:
     """Convert 3600.0 to 3600: JSON Schema counts both as integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _too_large(size: int) -> InvalidRequest:
-    return InvalidRequest("the body is too large", limit=MAX_BODY, value=size)
-
-
-def json_body(model: type[BaseModel]) -> dict[str, object]:
-    """Describe the body of a route in OpenAPI.
-
-    The routes read their bodies themselves, because FastAPI reads a body of any size before it
-    checks the key.
-    """
-    schema = {"schema": model.model_json_schema()}
-    return {"requestBody": {"required": True, "content": {"application/json": schema}}}

@@ -18,11 +18,11 @@ from serve_app.administration.changes import (
     Count,
     body_of,
     calls_of,
-    json_body,
     whole,
 )
 from serve_app.openapi_examples import exampled
 from serve_app.problems import OF_BODIES, problem_responses
+from serve_app.upload.json_body import json_body
 
 router = APIRouter(tags=["keys"])
 

@@ -18,13 +18,13 @@ from serve_app.administration.changes import (
     Admin,
     body_of,
     calls_of,
-    json_body,
     whole,
 )
 from serve_app.administration.keys import Prefix
 from serve_app.administration.tenants import Name
 from serve_app.openapi_examples import exampled
 from serve_app.problems import OF_BODIES, problem_responses
+from serve_app.upload.json_body import json_body
 
 router = APIRouter()
 

@@ -16,10 +16,10 @@ from serve_app.administration.changes import (
     Count,
     body_of,
     calls_of,
-    json_body,
 )
 from serve_app.openapi_examples import exampled
 from serve_app.problems import OF_BODIES, problem_responses
+from serve_app.upload.json_body import json_body
 
 router = APIRouter(tags=["tenants"])
 

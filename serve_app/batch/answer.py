@@ -36,7 +36,7 @@ class Answer:
 
     def add(self, line: Mapping[str, object]) -> None:
         """Send a line as soon as the connection takes it."""
-        self._waiting += json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        self._waiting += line_of(line)
         self._news.set()
         if self._sending is None:
             self._sending = asyncio.create_task(self._run())
@@ -70,8 +70,13 @@ class Answer:
                 return
 
 
-def refusal_line(name: str | None, fault: Fault, image_id: str | None = None) -> dict[str, object]:
+def line_of(found: Mapping[str, object]) -> bytes:
+    """Encode a line."""
+    return json.dumps(found, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def refusal_line(name: str | None, fault: Fault) -> dict[str, object]:
     """Build the line of a refused item; without a name it is the last line of the answer."""
     known = PROBLEMS[fault.code]
-    line = {"name": name, "id": image_id, "status": known.status, "outcome": "refused"}
+    line = {"name": name, "id": None, "status": known.status, "outcome": "refused"}
     return {**line, **facts(fault)}

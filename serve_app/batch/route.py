@@ -12,7 +12,7 @@ from serve_app.batch.batch import Batch, any_fault
 from serve_app.batch.batch_request import MIXED, TAR, BatchRequest
 from serve_app.metrics import refusals_by_code
 from serve_app.problems import BATCH_PATH, problem_responses, refusal
-from serve_app.schemas import BatchLine
+from serve_app.schemas import BatchLine, ErasureLine
 from serve_app.upload.body import timed
 from serve_app.upload.route import (
     OF_IMAGES,
@@ -89,7 +89,7 @@ tar the pax keywords `PIXLAKE.preset`, `PIXLAKE.metadata` (a JSON object) and
 
 def install(app: FastAPI, context: AppContext) -> None:
     """Insert the route ahead of FastAPI's."""
-    schema = {"BatchLine": BatchLine.model_json_schema()}
+    schema = {each.__name__: each.model_json_schema() for each in (BatchLine, ErasureLine)}
     app.router.routes.insert(0, DescribedRoute(BATCH_PATH, _Route(context), OPERATION, schema))
 
 

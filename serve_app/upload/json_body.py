@@ -1,13 +1,19 @@
 """Reader of small JSON bodies: bounded in bytes and time, and verified against their checksums."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
+from serve_app.errors import InvalidRequest
 from serve_app.settings import ServeSettings
 from serve_app.upload.body import timed
 from serve_app.upload.checksums import Checksums
 from serve_app.upload.upload_request import refuse_encoded
+
+M = TypeVar("M", bound=BaseModel)
 
 
 async def read_json_body(
@@ -32,3 +38,30 @@ async def read_json_body(
     checksums.update(body)
     checksums.verify()
     return body
+
+
+async def read_model(request: Request, settings: ServeSettings, limit: int, model: type[M]) -> M:
+    """Read and validate the body of a request, of at most `limit` bytes.
+
+    Raises RequestValidationError, InvalidRequest and the errors of `read_json_body`.
+    """
+
+    def too_large(size: int) -> InvalidRequest:
+        return InvalidRequest("the body is too large", limit=limit, value=size)
+
+    body = await read_json_body(request, settings, limit, too_large)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults) from error
+
+
+def json_body(model: type[BaseModel]) -> dict[str, object]:
+    """Describe the body of a route in OpenAPI.
+
+    The routes read their bodies themselves, because FastAPI reads a body of any size before it
+    checks the key.
+    """
+    schema = {"schema": model.model_json_schema()}
+    return {"requestBody": {"required": True, "content": {"application/json": schema}}}
