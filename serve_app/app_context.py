@@ -42,7 +42,7 @@ class AppContext:
     invalidations: Invalidations | None = None
     """queue of CloudFront invalidations; None without a distribution"""
     under_way: set[asyncio.Task[Any]] = field(default_factory=set)
-    """uploads and erasures in processing; kept here because the event loop has only weak references"""
+    """uploads and erasures in processing; the event loop itself has only weak references to them"""
 
 
 def context_of(request: Request) -> AppContext:
